@@ -1,0 +1,210 @@
+// Package cli is the command line of ctrx: it turns flags into options, makes
+// one call into the library, and prints what comes back as text, a table or
+// JSON. It decides nothing.
+//
+// To add a command, write a file with a method of app that returns the cobra
+// command, and name it in newRoot.
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"ctrx/internal/errs"
+	"ctrx/pipeline"
+)
+
+// Version of ctrx, and the version of DVC whose files it reads and writes.
+const (
+	Version    = "0.1.0"
+	DVCVersion = "3.67.1"
+)
+
+// Streams are what the process has from its surroundings, as values, so that
+// tests can hand in their own.
+type Streams struct {
+	In       io.Reader
+	Out, Err io.Writer
+	Env      []string
+	Dir      string // working folder
+	Now      func() time.Time
+	Rand     *rand.Rand
+}
+
+// System gives the surroundings of the real process.
+func System() Streams {
+	dir, err := os.Getwd()
+	if err != nil {
+		dir = "."
+	}
+	return Streams{
+		In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Env: os.Environ(), Dir: dir, Now: time.Now,
+		Rand: rand.New(rand.NewPCG(uint64(time.Now().UnixNano()), uint64(os.Getpid()))),
+	}
+}
+
+// app is one invocation.
+type app struct {
+	Streams
+	args    []string
+	cd      string
+	quiet   bool
+	verbose bool
+	json    bool // set by commands that have --json
+	printer *printer
+}
+
+// Main runs one command line and gives the exit code.
+func Main(ctx context.Context, args []string, s Streams) int {
+	a := &app{Streams: s, args: args}
+	a.printer = newPrinter(s.Out, s.Err, a)
+	root := a.newRoot()
+	root.SetArgs(spreadTargets(args))
+	err := root.ExecuteContext(ctx)
+	a.printer.close()
+	if err == nil {
+		return 0
+	}
+	if code, ok := errors.AsType[statusCode](err); ok {
+		return int(code)
+	}
+	if ctx.Err() != nil { // what the interruption made fail is a detail of it
+		if kind := errs.KindOf(err); kind == errs.Failed || errors.Is(err, context.Canceled) {
+			err = errs.New(errs.KindOf(context.Cause(ctx)), "interrupted: %w", err)
+		}
+	}
+	a.printError(err)
+	return errs.KindOf(err).ExitCode()
+}
+
+// statusCode is a result that is told by the exit code alone, such as
+// `status -q` with changes.
+type statusCode int
+
+func (c statusCode) Error() string { return fmt.Sprintf("exit code %d", int(c)) }
+
+func (a *app) newRoot() *cobra.Command {
+	root := &cobra.Command{
+		Use:           "ctrx",
+		Short:         "Run, cache and track machine-learning pipelines kept in Git",
+		Long:          "ctrx runs the stages of a dvc.yaml, keeps data by content hash, pushes it to\nS3-compatible storage and records every run in MLflow. Its files are DVC's files.",
+		Version:       DVCVersion + " (ctrx " + Version + ")",
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		PersistentPreRunE: func(c *cobra.Command, _ []string) error {
+			if err := c.ValidateFlagGroups(); err != nil { // cobra would do it too, but not as a usage error
+				return errs.Hint(errs.New(errs.Usage, "%w", err), "%s --help", c.CommandPath())
+			}
+			return a.changeDir()
+		},
+	}
+	root.SetVersionTemplate("{{.Version}}\n")
+	root.Flags().BoolP("version", "V", false, "print the DVC version ctrx is compatible with, and its own")
+	root.SetIn(a.In)
+	root.SetOut(a.Out)
+	root.SetErr(a.Err)
+	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
+		return errs.Hint(errs.New(errs.Usage, "%w", err), "%s --help", c.CommandPath())
+	})
+	pf := root.PersistentFlags()
+	pf.StringVar(&a.cd, "cd", "", "run as if ctrx was started in this `folder`")
+	pf.BoolVarP(&a.quiet, "quiet", "q", false, "print results and errors only")
+	pf.BoolVarP(&a.verbose, "verbose", "v", false, "accepted for DVC's sake: there is nothing more to print")
+	root.AddCommand(
+		a.initCommand(), a.installCommand(), a.gitHookCommand(), a.addCommand(), a.checkoutCommand(), a.statusCommand(), a.dataCommand(), a.reproCommand(), a.whyCommand(), a.logsCommand(),
+		a.stageCommand(), a.freezeCommand("freeze", "Keep stages from running, whatever changes", true),
+		a.freezeCommand("unfreeze", "Let frozen stages run again", false), a.commitCommand(), a.dagCommand(),
+		a.pushCommand(), a.fetchCommand(), a.pullCommand(), a.remoteCommand(), a.configCommand(),
+		a.metricsCommand(), a.paramsCommand(), a.expCommand(), a.runsCommand(), a.trackingCommand(),
+		a.versionCommand(), a.genCommand(), exitCodesTopic(),
+	)
+	setUsageErrors(root)
+	return root
+}
+
+// spreadTargets lets --targets take all words up to the next flag, as DVC's does:
+// "--targets a b" becomes "--targets a --targets b".
+func spreadTargets(args []string) []string {
+	var out []string
+	for i, arg := range args {
+		if arg == "--" {
+			return append(out, args[i:]...)
+		}
+		if i >= 2 && !strings.HasPrefix(arg, "-") && len(out) >= 2 && out[len(out)-2] == "--targets" {
+			out = append(out, "--targets")
+		}
+		out = append(out, arg)
+	}
+	return out
+}
+
+// setUsageErrors makes wrong arguments of every command usage errors, and an
+// unknown sub-command an error instead of a help page.
+func setUsageErrors(c *cobra.Command) {
+	c.SuggestionsMinimumDistance = 2
+	if c.HasSubCommands() && c.RunE == nil {
+		c.Args = cobra.ArbitraryArgs
+		c.RunE = func(c *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return c.Help()
+			}
+			err := errs.New(errs.Usage, "unknown command %q for %q", args[0], c.CommandPath())
+			if near := c.SuggestionsFor(args[0]); len(near) > 0 {
+				return errs.Hint(err, "did you mean: %s %s", c.CommandPath(), near[0])
+			}
+			return errs.Hint(err, "%s --help", c.CommandPath())
+		}
+	}
+	if check := c.Args; check != nil {
+		c.Args = func(c *cobra.Command, args []string) error {
+			if err := check(c, args); err != nil {
+				return errs.Hint(errs.New(errs.Usage, "%w", err), "%s --help", c.CommandPath())
+			}
+			return nil
+		}
+	}
+	for _, sub := range c.Commands() {
+		setUsageErrors(sub)
+	}
+}
+
+func (a *app) changeDir() error {
+	if a.cd != "" {
+		if !filepath.IsAbs(a.cd) {
+			a.cd = filepath.Join(a.Dir, a.cd)
+		}
+		a.Dir = a.cd
+	}
+	if info, err := os.Stat(a.Dir); err != nil || !info.IsDir() {
+		return errs.New(errs.NotFound, "%s is not a folder", a.Dir)
+	}
+	return nil
+}
+
+// project opens the project of the working folder and runs f with it.
+func (a *app) project(ctx context.Context, f func(*pipeline.Project) error) error {
+	p, err := pipeline.Open(ctx, pipeline.OpenOptions{Dir: a.Dir, Args: a.args, Env: a.Env, Sink: a.printer, Now: a.Now})
+	if err != nil {
+		return err
+	}
+	return errors.Join(f(p), p.Close())
+}
+
+func (a *app) stdio() pipeline.Stdio {
+	return pipeline.Stdio{In: a.In, Out: a.Out, Err: a.Err, Terminal: isTerminal(a.Out)}
+}
+
+// printf writes a result to standard output.
+func (a *app) printf(format string, args ...any) {
+	a.printer.close()
+	fmt.Fprintf(a.Out, format, args...)
+}

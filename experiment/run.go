@@ -1,0 +1,336 @@
+package experiment
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math/rand/v2"
+	"os"
+	"path"
+	"slices"
+	"strings"
+	"time"
+
+	"ctrx/gitops"
+	"ctrx/internal/errs"
+	"ctrx/internal/fsx"
+	"ctrx/pipeline"
+	"ctrx/pipeline/dvcfile"
+)
+
+// RunOptions is one call of `ctrx exp run`.
+type RunOptions struct {
+	pipeline.ExecuteOptions
+	Name      string   // "" chooses one
+	Message   string   // of the experiment commit; "" is DVC's own
+	SetParams []string // -S, in order
+	Overwrite bool     // an experiment of this name may be replaced
+	Push      bool     // push the data that the run made
+	Tracking  TrackOptions
+	Now       func() time.Time
+	Rand      *rand.Rand
+}
+
+// Outcome is what a run came to.
+type Outcome struct {
+	Name     string
+	Baseline string
+	Commit   string // "" when the run failed
+	Ref      string
+	Result   *pipeline.Result
+	Track    *TrackedRun // nil when tracking is off
+	Metrics  []pipeline.FileValues
+	Params   []pipeline.FileValues
+	Estimate pipeline.Estimate // of a dry run
+}
+
+// Run runs one experiment in the work tree: parameters are edited, the
+// pipeline is brought up to date, and the result becomes an experiment commit.
+// On failure the changed parameters and what the stages left stay in the work
+// tree; stages that finished are kept in dvc.lock and the run cache.
+func Run(ctx context.Context, p *pipeline.Project, o RunOptions) (*Outcome, error) {
+	if _, err := p.Repo(); err != nil {
+		return nil, err
+	}
+	overrides, err := parseSetParams(o.SetParams)
+	if err != nil {
+		return nil, err
+	}
+	lock, err := p.Lock(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer lock.Unlock()
+	release, err := p.LockExperiments(ctx, "workspace")
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	run, err := prepare(ctx, p, o)
+	if err != nil {
+		return nil, err
+	}
+	if err := applyOverrides(p, overrides, o.Dry); err != nil {
+		return nil, err
+	}
+	return run.execute(ctx, lock)
+}
+
+// run is one experiment under way.
+type run struct {
+	project *pipeline.Project
+	options RunOptions
+	outcome *Outcome
+	head    gitops.Head
+	dirty   bool // before the parameters were edited
+}
+
+// prepare finds the baseline and a free name.
+func prepare(ctx context.Context, p *pipeline.Project, o RunOptions) (*run, error) {
+	head, err := p.Git.Head()
+	if err != nil || head.Commit == "" {
+		return nil, errs.Hint(errors.Join(errs.New(errs.NotFound, "the repository has no commit yet, and an experiment needs one to start from"), err), "git add -A && git commit -m 'first'")
+	}
+	refs, err := Refs(p.Git)
+	if err != nil {
+		return nil, err
+	}
+	free := func(name string) bool {
+		return !slices.ContainsFunc(refs, func(r Ref) bool { return r.Name == name && r.Baseline == head.Commit })
+	}
+	name := o.Name
+	if name == "" {
+		name = randomName(o.Rand, free)
+	} else if err := checkName(name); err != nil {
+		return nil, err
+	} else if !free(name) && !o.Overwrite {
+		return nil, errs.Hint(errs.New(errs.Conflict, "Experiment conflicts with existing experiment '%s'.", name),
+			"choose another name with -n, or replace it: ctrx exp run -f -n %s", name)
+	}
+	dirty, err := p.Git.Dirty(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &run{project: p, options: o, head: head, dirty: dirty, outcome: &Outcome{
+		Name: name, Baseline: head.Commit, Ref: refName(head.Commit, name),
+	}}, nil
+}
+
+// parseSetParams reads all -S arguments before anything is changed.
+func parseSetParams(args []string) ([]dvcfile.Override, error) {
+	var all []dvcfile.Override
+	for _, a := range args {
+		ovs, err := dvcfile.ParseOverride(a)
+		if err != nil {
+			return nil, err
+		}
+		if len(ovs) != 1 {
+			return nil, errs.Hint(errs.New(errs.Usage, "%q gives several values: a sweep is a queue of runs, and one run takes one value", a),
+				"give one value for %s", ovs[0].Key)
+		}
+		all = append(all, ovs...)
+	}
+	return all, nil
+}
+
+// applyOverrides edits the params files. All new contents are made before the
+// first file is written, so a wrong key costs nothing. A dry run writes none.
+func applyOverrides(p *pipeline.Project, overrides []dvcfile.Override, dry bool) error {
+	edited := map[string][]byte{}
+	var order []string
+	for _, ov := range overrides {
+		rel, err := p.Rel(ov.File)
+		if err != nil {
+			return err
+		}
+		if path.IsAbs(rel) || strings.HasPrefix(rel, "../") {
+			return errs.New(errs.Usage, "parameters file '%s' lies outside of the project %s", ov.File, p.Root)
+		}
+		if _, seen := edited[rel]; !seen {
+			data, err := os.ReadFile(p.Abs(rel))
+			if errors.Is(err, fs.ErrNotExist) {
+				return errs.Hint(errs.New(errs.NotFound, "parameters file '%s' does not exist", ov.File), "create it, or name another: -S FILE:KEY=VALUE")
+			}
+			if err != nil {
+				return fmt.Errorf("read %s: %w", ov.File, err)
+			}
+			edited[rel] = data
+			order = append(order, rel)
+		}
+	}
+	for _, rel := range order {
+		mine := slices.DeleteFunc(slices.Clone(overrides), func(ov dvcfile.Override) bool {
+			r, err := p.Rel(ov.File)
+			return err != nil || r != rel
+		})
+		data, err := dvcfile.ApplyOverrides(rel, edited[rel], mine)
+		if err != nil {
+			return err
+		}
+		edited[rel] = data
+	}
+	for _, rel := range order {
+		if dry {
+			p.Pretend(rel, edited[rel])
+			continue
+		}
+		if err := fsx.WriteFile(p.Abs(rel), edited[rel], 0o666); err != nil {
+			return fmt.Errorf("write %s: %w", rel, err)
+		}
+	}
+	return nil
+}
+
+func (r *run) execute(ctx context.Context, lock *pipeline.RepoLock) (*Outcome, error) {
+	p, o := r.project, r.options
+	ix, err := p.WorkIndex(ctx)
+	if err != nil {
+		return r.outcome, err
+	}
+	graph, err := pipeline.NewGraph(ix.Stages)
+	if err != nil {
+		return r.outcome, err
+	}
+	steps, err := p.Plan(ctx, ix, graph, o.PlanOptions)
+	if err != nil {
+		return r.outcome, err
+	}
+	track, err := startTracking(ctx, p, ix, r.description(), o.Tracking)
+	if err != nil {
+		return r.outcome, err
+	}
+	defer track.close()
+	o.Env = append(slices.Clone(o.Env), "DVC_EXP_BASELINE_REV="+r.head.Commit, "DVC_EXP_NAME="+r.outcome.Name, "DVC_ROOT="+p.Root)
+	o.Env = append(o.Env, track.Environ()...)
+	if o.Dry {
+		if r.outcome.Estimate, err = p.Estimate(graph, steps, o.Jobs); err != nil {
+			return r.outcome, err
+		}
+	} else {
+		p.Info("Reproducing experiment '%s'", r.outcome.Name)
+	}
+	o.Experiment = r.outcome.Name
+	r.outcome.Result, err = p.Execute(ctx, lock, graph, steps, o.ExecuteOptions)
+	if err == nil && !o.Dry {
+		err = r.publish(ctx, ix, graph, steps)
+	}
+	r.outcome.Track, err = track.finish(ctx, r.outcome, err)
+	if err != nil || o.Dry {
+		return r.outcome, err
+	}
+	return r.outcome, r.afterwards(ctx, ix)
+}
+
+func (r *run) description() runDescription {
+	return runDescription{Name: r.outcome.Name, Head: r.head, Dirty: r.dirty, Ref: r.outcome.Ref, Entry: "exp run"}
+}
+
+// publish writes the experiment commit and, last, its ref.
+func (r *run) publish(ctx context.Context, ix *pipeline.Index, graph *pipeline.Graph, steps []pipeline.Step) error {
+	p := r.project
+	message := r.options.Message
+	if message == "" {
+		message = "dvc: commit experiment " + resultHash(r.outcome.Result.Entries)
+	}
+	author := p.Git.Identity(ctx)
+	if author.Default {
+		p.Warn("Git has no user.name and user.email: the experiment is committed as %s <%s>", author.Name, author.Email)
+	}
+	author.When = r.options.Now()
+	commit, err := p.Git.WriteCommit(ctx, gitops.CommitSpec{
+		Parent: r.head.Commit, Message: message, Add: r.filesToKeep(ix, steps), Author: author,
+	})
+	if err != nil {
+		return fmt.Errorf("commit the experiment: %w", err)
+	}
+	old := "" // another process may have taken the name since
+	if r.options.Overwrite {
+		old = gitops.AnyValue
+	}
+	if err := p.Git.SetRef(r.outcome.Ref, commit, old, "commit: "+message); err != nil {
+		return fmt.Errorf("record experiment '%s': %w", r.outcome.Name, err)
+	}
+	r.outcome.Commit = commit
+	return nil
+}
+
+// resultHash is DVC's name for a result: SHA-256 of the JSON of what was
+// recorded for each stage that ran (dvc-compat 11.2).
+func resultHash(entries map[string]*dvcfile.StageLock) string {
+	all := &dvcfile.Map{}
+	for name, e := range entries {
+		all.Set(name, e.Value())
+	}
+	sum := sha256.Sum256(dvcfile.CanonicalJSON(all))
+	return hex.EncodeToString(sum[:])
+}
+
+// filesToKeep lists what enters the experiment commit although it may be new
+// to Git: stage files, locks, dependencies and uncached outputs of the stages
+// looked at, params, metrics and plots files, and .gitignore files.
+func (r *run) filesToKeep(ix *pipeline.Index, steps []pipeline.Step) []string {
+	p := r.project
+	var rels []string
+	for _, step := range steps {
+		s := step.Stage
+		rels = append(rels, s.File)
+		if !s.IsData() {
+			rels = append(rels, s.LockFile())
+		}
+		for _, d := range s.Deps {
+			rels = append(rels, d.Rel)
+		}
+		for _, pd := range s.Params {
+			rels = append(rels, pd.Rel)
+		}
+		for _, out := range s.Outs {
+			if out.Cache {
+				rels = append(rels, path.Join(path.Dir(out.Rel), ".gitignore"))
+			} else {
+				rels = append(rels, out.Rel)
+			}
+		}
+	}
+	for _, pl := range ix.Pipelines {
+		for _, f := range slices.Concat(pl.Params, pl.Metrics) {
+			rels = append(rels, path.Join(path.Dir(pl.File), f))
+		}
+	}
+	rels = append(rels, "params.yaml")
+	slices.Sort(rels)
+	rels = slices.DeleteFunc(slices.Compact(rels), func(rel string) bool {
+		if rel == "" || strings.HasPrefix(rel, "..") || path.IsAbs(rel) {
+			return true
+		}
+		info, err := os.Lstat(p.Abs(rel))
+		return err != nil || ix.IsCachedOutput(rel) || p.GitIgnored(rel, info.IsDir())
+	})
+	for i, rel := range rels {
+		rels[i] = p.GitPath(rel)
+	}
+	return rels
+}
+
+// afterwards pushes what the run made, where that is wanted.
+func (r *run) afterwards(ctx context.Context, ix *pipeline.Index) error {
+	p := r.project
+	var err error
+	auto := p.Config.Bool("exp", "auto_push", false)
+	r.outcome.Metrics, err = p.Metrics(ctx, ix, nil)
+	if err != nil {
+		return err
+	}
+	r.outcome.Params, err = p.Params(ctx, ix, pipeline.ParamsOptions{DepsOnly: true})
+	if err != nil || !r.options.Push && !auto && !p.Ctrx.Exp.Push {
+		return err
+	}
+	t, err := p.Push(ctx, pipeline.TransferOptions{})
+	if err != nil {
+		return errs.Hint(fmt.Errorf("experiment '%s' is recorded, but its data was not pushed: %w", r.outcome.Name, err), "ctrx push")
+	}
+	p.Info("%s", t.PushSummary())
+	return nil
+}

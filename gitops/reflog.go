@@ -1,0 +1,160 @@
+package gitops
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"ctrx/internal/errs"
+	"ctrx/internal/fsx"
+)
+
+// ReflogEntry is one line of a ref's log. DVC's queue is such a log: NAME@{0},
+// the newest entry, is the last one here.
+type ReflogEntry struct {
+	Old, New string // hashes; Old is all zeros for a new ref
+	By       Signature
+	Message  string
+}
+
+func (r *Repo) reflogFile(name string) string {
+	ref := r.refFile(name)
+	dir := r.commonDir
+	if rel, err := filepath.Rel(r.gitDir, ref); r.gitDir != r.commonDir && err == nil && filepath.IsLocal(rel) {
+		dir = r.gitDir
+	}
+	return filepath.Join(dir, "logs", filepath.FromSlash(name))
+}
+
+// Reflog reads the log of a ref, oldest entry first; no log is an empty one.
+func (r *Repo) Reflog(name string) ([]ReflogEntry, error) {
+	if err := CheckRefName(name); err != nil {
+		return nil, err
+	}
+	data, err := os.ReadFile(r.reflogFile(name))
+	if errors.Is(err, fs.ErrNotExist) || isNotDir(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read log of %s: %w", name, err)
+	}
+	var entries []ReflogEntry
+	for line := range strings.Lines(string(data)) {
+		e, ok := parseReflog(strings.TrimRight(line, "\n"))
+		if !ok {
+			return nil, errs.New(errs.ProjectFile, "log of %s: bad line %q", name, line)
+		}
+		entries = append(entries, e)
+	}
+	return entries, nil
+}
+
+func parseReflog(line string) (ReflogEntry, bool) {
+	head, message, _ := strings.Cut(line, "\t")
+	hashes := strings.SplitN(head, " ", 3)
+	if len(hashes) < 3 || !isHash(hashes[0]) || !isHash(hashes[1]) {
+		return ReflogEntry{}, false
+	}
+	who, ok := parseSignature(hashes[2])
+	return ReflogEntry{Old: hashes[0], New: hashes[1], By: who, Message: message}, ok
+}
+
+// WriteReflog replaces the whole log of a ref, under the ref's lock, by what
+// change makes of it, and lets the ref lead to the newest entry. With no entry
+// left the ref is deleted. This is `git reflog delete --rewrite --updateref`,
+// which is how an entry is taken out of DVC's queue.
+func (r *Repo) WriteReflog(name string, change func([]ReflogEntry) []ReflogEntry) error {
+	empty := false
+	err := r.update(name, AnyValue, func(lock *refLock, current string) error {
+		entries, err := r.Reflog(name)
+		if err != nil {
+			return err
+		}
+		entries = change(entries)
+		if empty = len(entries) == 0; empty {
+			return nil
+		}
+		var log bytes.Buffer
+		previous := strings.Repeat("0", 40)
+		for _, e := range entries {
+			log.WriteString(formatReflog(previous, e.New, e.By, e.Message))
+			previous = e.New
+		}
+		file := r.reflogFile(name)
+		if err := os.MkdirAll(filepath.Dir(file), 0o777); err != nil {
+			return err
+		}
+		if err := fsx.WriteFile(file, log.Bytes(), 0o666); err != nil {
+			return err
+		}
+		return lock.commit([]byte(previous + "\n"))
+	})
+	if err == nil && empty {
+		return r.DeleteRef(name, AnyValue)
+	}
+	return err
+}
+
+func formatReflog(old, new string, by Signature, message string) string {
+	message = strings.Join(strings.Fields(message), " ")
+	return fmt.Sprintf("%s %s %s\t%s\n", old, new, by.header(), message)
+}
+
+func (r *Repo) appendReflog(name, old, new, message string) error {
+	if old == "" {
+		old = strings.Repeat("0", 40)
+	}
+	by := r.configuredIdentity("COMMITTER")
+	by.When = r.now()
+	file := r.reflogFile(name)
+	if err := os.MkdirAll(filepath.Dir(file), 0o777); err != nil {
+		return err
+	}
+	f, err := os.OpenFile(file, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o666)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(formatReflog(old, new, by, message))
+	return fsx.FullDisk(errors.Join(err, f.Close()))
+}
+
+// Signature says who made something and when.
+type Signature struct {
+	Name, Email string
+	When        time.Time
+	Default     bool // neither Git's configuration nor the environment names anyone
+}
+
+// header is the form that commits and reflogs use.
+func (s Signature) header() string {
+	clean := strings.NewReplacer("<", "", ">", "", "\n", " ", "\r", "")
+	return fmt.Sprintf("%s <%s> %d %s", clean.Replace(s.Name), clean.Replace(s.Email), s.When.Unix(), s.When.Format("-0700"))
+}
+
+func parseSignature(text string) (Signature, bool) {
+	open, end := strings.Index(text, "<"), strings.LastIndex(text, ">")
+	if open < 0 || end < open {
+		return Signature{}, false
+	}
+	s := Signature{Name: strings.TrimSpace(text[:open]), Email: text[open+1 : end]}
+	fields := strings.Fields(text[end+1:])
+	if len(fields) != 2 {
+		return s, false
+	}
+	seconds, err := strconv.ParseInt(fields[0], 10, 64)
+	if err != nil {
+		return s, false
+	}
+	zone, err := time.Parse("-0700", fields[1])
+	if err != nil {
+		return s, false
+	}
+	s.When = time.Unix(seconds, 0).In(zone.Location())
+	return s, true
+}

@@ -1,0 +1,275 @@
+package gitops
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/go-git/go-git/v5/plumbing"
+
+	"ctrx/internal/errs"
+	"ctrx/internal/fsx"
+)
+
+// AnyValue stands for "whatever it is" where an old value of a ref is asked.
+const AnyValue = "*"
+
+// SetRef makes a ref lead to the object new, if it leads to old now: a hash,
+// "" when the ref must not exist yet, or AnyValue. Another value is
+// errs.Conflict. A symbolic ref is replaced, not followed. A reflog text that is
+// not empty is appended to the ref's log, which is made where it is missing.
+func (r *Repo) SetRef(name, new, old, reflog string) error {
+	if !isHash(new) {
+		return errs.New(errs.Usage, "set ref %s: %q is not a hash", name, new)
+	}
+	r.mu.Lock()
+	err := r.storage.HasEncodedObject(plumbing.NewHash(new))
+	r.mu.Unlock()
+	if err != nil {
+		return fmt.Errorf("set ref %s: %w", name, r.missing(new))
+	}
+	return r.update(name, old, func(lock *refLock, current string) error {
+		// The log goes first: a log entry without its ref is harmless, a queued
+		// task without its log entry would be lost.
+		if reflog != "" {
+			if err := r.appendReflog(name, current, new, reflog); err != nil {
+				return err
+			}
+		}
+		return lock.commit([]byte(new + "\n"))
+	})
+}
+
+// SetSymbolicRef makes a ref stand for another one, which need not exist.
+func (r *Repo) SetSymbolicRef(name, target string) error {
+	if err := CheckRefName(target); err != nil {
+		return err
+	}
+	return r.update(name, AnyValue, func(lock *refLock, _ string) error {
+		return lock.commit([]byte("ref: " + target + "\n"))
+	})
+}
+
+// DeleteRef removes a ref and its log, if it leads to old now (AnyValue:
+// whatever it leads to). A ref that does not exist is errs.NotFound, or no error
+// with AnyValue.
+func (r *Repo) DeleteRef(name, old string) error {
+	return r.update(name, old, func(lock *refLock, current string) error {
+		if err := r.dropPacked(name); err != nil {
+			return err
+		}
+		if err := os.Remove(lock.file); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		log := r.reflogFile(name)
+		if err := os.Remove(log); err != nil && !errors.Is(err, fs.ErrNotExist) && !isNotDir(err) {
+			return err
+		}
+		lock.release()
+		removeEmptyParents(filepath.Dir(lock.file), filepath.Join(r.commonDir, "refs"))
+		removeEmptyParents(filepath.Dir(log), filepath.Join(r.commonDir, "logs", "refs"))
+		return nil
+	})
+}
+
+// update takes the lock of a ref, compares its value and calls change.
+func (r *Repo) update(name, old string, change func(lock *refLock, current string) error) error {
+	if err := CheckRefName(name); err != nil {
+		return err
+	}
+	if !strings.HasPrefix(name, "refs/") || strings.Count(name, "/") < 2 {
+		return errs.New(errs.Usage, "%q is not a full ref name: refs/KIND/NAME", name)
+	}
+	if err := r.checkNesting(name); err != nil {
+		return err
+	}
+	lock, err := lockRef(r.refFile(name))
+	if err != nil {
+		return fmt.Errorf("lock ref %s: %w", name, err)
+	}
+	defer lock.release()
+	current := ""
+	v, err := r.readRef(name)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+	case err != nil && old != AnyValue:
+		return err
+	case err == nil && v.symbolic != "":
+		if current, _, err = r.Ref(v.symbolic); err != nil {
+			return err
+		}
+	case err == nil:
+		current = v.hash
+	}
+	if old != AnyValue && current != strings.ToLower(old) {
+		return conflict(name, current, old)
+	}
+	if err := change(lock, current); err != nil {
+		return fmt.Errorf("update ref %s: %w", name, err)
+	}
+	return nil
+}
+
+func conflict(name, current, old string) error {
+	switch {
+	case old == "":
+		return errs.New(errs.Conflict, "ref %s exists already", name)
+	case current == "":
+		return errs.New(errs.NotFound, "ref %s does not exist", name)
+	}
+	return errs.Hint(errs.New(errs.Conflict, "ref %s was changed by another process: it is at %s, not at %s", name, current, old), "run the command again")
+}
+
+// checkNesting refuses a ref below another ref or above one: git could keep
+// only one of the two.
+func (r *Repo) checkNesting(name string) error {
+	packed, err := r.packedRefs()
+	if err != nil {
+		return err
+	}
+	clash := func(other string) error {
+		return errs.New(errs.Conflict, "ref %s cannot exist beside ref %s", name, other)
+	}
+	for other := range packed {
+		if strings.HasPrefix(other, name+"/") || strings.HasPrefix(name, other+"/") {
+			return clash(other)
+		}
+	}
+	for i := strings.LastIndexByte(name, '/'); i > len("refs"); i = strings.LastIndexByte(name[:i], '/') {
+		if info, err := os.Stat(r.refFile(name[:i])); err == nil && !info.IsDir() {
+			return clash(name[:i])
+		}
+	}
+	if info, err := os.Stat(r.refFile(name)); err == nil && info.IsDir() {
+		below, err := r.Refs(name + "/")
+		if err != nil {
+			return err
+		}
+		if len(below) > 0 {
+			return clash(below[0].Name)
+		}
+	}
+	return nil
+}
+
+// refLock is a FILE.lock, which git takes as well before it changes FILE.
+type refLock struct {
+	file string
+	tmp  *os.File // nil when released
+}
+
+// lockWait bounds the wait for a lock that another process holds; git keeps
+// one for moments only.
+const lockWait = time.Second
+
+func lockRef(file string) (*refLock, error) {
+	for deadline := time.Now().Add(lockWait); ; time.Sleep(10 * time.Millisecond) {
+		if err := os.MkdirAll(filepath.Dir(file), 0o777); err != nil {
+			return nil, err
+		}
+		f, err := os.OpenFile(file+".lock", os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
+		if err == nil {
+			return &refLock{file: file, tmp: f}, nil
+		}
+		// Someone who removed the last ref of a folder may remove the folder too.
+		if !errors.Is(err, fs.ErrExist) && !errors.Is(err, fs.ErrNotExist) {
+			return nil, err
+		}
+		if time.Now().After(deadline) {
+			return nil, errs.Hint(errs.New(errs.Conflict, "%s.lock exists: another process changes the ref, or one was killed while it did", file),
+				"if no git or ctrx runs: rm %q", file+".lock")
+		}
+	}
+}
+
+// commit makes data the content of the file, in one step, and releases.
+func (l *refLock) commit(data []byte) error {
+	_, err := l.tmp.Write(data)
+	if err == nil {
+		err = l.tmp.Sync()
+	}
+	if err = errors.Join(err, l.tmp.Close()); err == nil {
+		// An empty folder may be left over from refs that were below this name.
+		if info, statErr := os.Stat(l.file); statErr == nil && info.IsDir() {
+			removeEmptyFolders(l.file)
+		}
+		err = os.Rename(l.file+".lock", l.file)
+	}
+	if err != nil {
+		os.Remove(l.file + ".lock")
+	}
+	l.tmp = nil
+	return fsx.FullDisk(err)
+}
+
+func (l *refLock) release() {
+	if l.tmp != nil {
+		l.tmp.Close()
+		os.Remove(l.file + ".lock")
+		l.tmp = nil
+	}
+}
+
+// dropPacked takes a ref out of packed-refs, if it is there.
+func (r *Repo) dropPacked(name string) error {
+	if packed, err := r.packedRefs(); err != nil || packed[name].hash == "" {
+		return err
+	}
+	file := filepath.Join(r.commonDir, "packed-refs")
+	lock, err := lockRef(file)
+	if err != nil {
+		return err
+	}
+	defer lock.release()
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	var kept bytes.Buffer
+	dropping := false
+	for line := range bytes.Lines(data) {
+		if dropping && line[0] == '^' {
+			continue
+		}
+		_, rest, _ := strings.Cut(strings.TrimRight(string(line), "\r\n"), " ")
+		if dropping = rest == name && line[0] != '#'; !dropping {
+			kept.Write(line)
+		}
+	}
+	return lock.commit(kept.Bytes())
+}
+
+// removeEmptyParents removes dir and the folders above it while they are
+// empty, but nothing outside of top, top itself, nor its direct children (git
+// expects refs/heads).
+func removeEmptyParents(dir, top string) {
+	for {
+		rel, err := filepath.Rel(top, dir)
+		if err != nil || rel == "." || !filepath.IsLocal(rel) || !strings.ContainsRune(rel, filepath.Separator) {
+			return
+		}
+		if os.Remove(dir) != nil {
+			return
+		}
+		dir = filepath.Dir(dir)
+	}
+}
+
+// removeEmptyFolders removes a tree of folders that holds no file.
+func removeEmptyFolders(dir string) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return
+	}
+	for _, e := range entries {
+		if e.IsDir() {
+			removeEmptyFolders(filepath.Join(dir, e.Name()))
+		}
+	}
+	os.Remove(dir) // fails where a file is left
+}

@@ -1,0 +1,95 @@
+// Package testreq decides whether a test that needs a program from outside Go
+// may skip.
+//
+// Where the program is missing the test is skipped by name; when the variable
+// CTRX_TEST_REQUIRE lists the requirement the skip becomes a failure, so that
+// continuous integration cannot pass by testing nothing.
+package testreq
+
+import (
+	"context"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// Requirement is a program that a test may need.
+type Requirement string
+
+// The requirements, as spelled in CTRX_TEST_REQUIRE (comma separated).
+const (
+	DVC    Requirement = "dvc"    // the real dvc on PATH
+	MLflow Requirement = "mlflow" // the real mlflow on PATH
+	S3     Requirement = "s3"     // versitygw on PATH
+	Python Requirement = "python" // python3 on PATH
+
+	// Browser is a headless Chromium on PATH, by any of its names, or the
+	// program that CTRX_BROWSER names.
+	Browser Requirement = "browser"
+)
+
+// Env is the variable that turns skips into failures.
+const Env = "CTRX_TEST_REQUIRE"
+
+// BrowserEnv names the browser to test with, where it is not on PATH.
+const BrowserEnv = "CTRX_BROWSER"
+
+// Have tells whether the requirement is met on this machine.
+func Have(r Requirement) bool { return Program(r) != "" }
+
+// Program is the path of the program that meets the requirement; empty where
+// there is none.
+func Program(r Requirement) string {
+	programs := map[Requirement][]string{
+		DVC: {"dvc"}, MLflow: {"mlflow"}, S3: {"versitygw"}, Python: {"python3"},
+		Browser: {"chromium", "chromium-browser", "google-chrome"},
+	}[r]
+	if named := os.Getenv(BrowserEnv); r == Browser && named != "" {
+		programs = []string{named}
+	}
+	for _, program := range programs {
+		if path, err := exec.LookPath(program); err == nil {
+			return path
+		}
+	}
+	return ""
+}
+
+// Required tells whether the requirement may not be missing.
+func Required(r Requirement) bool {
+	return slices.Contains(strings.Split(os.Getenv(Env), ","), string(r))
+}
+
+// Need skips the test where a requirement is missing, or fails it when the
+// requirement is listed in CTRX_TEST_REQUIRE.
+func Need(t testing.TB, rs ...Requirement) {
+	t.Helper()
+	for _, r := range rs {
+		if !Have(r) {
+			missing(t, r, string(r)+" is not on PATH")
+		}
+	}
+}
+
+// NeedModules is Need(Python) plus importable Python modules.
+func NeedModules(t testing.TB, modules ...string) {
+	t.Helper()
+	Need(t, Python)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	script := "import importlib.util, sys; sys.exit(any(importlib.util.find_spec(m) is None for m in sys.argv[1:]))"
+	if err := exec.CommandContext(ctx, "python3", append([]string{"-c", script}, modules...)...).Run(); err != nil {
+		missing(t, Python, "python3 lacks one of the modules "+strings.Join(modules, ", "))
+	}
+}
+
+func missing(t testing.TB, r Requirement, why string) {
+	t.Helper()
+	if Required(r) {
+		t.Fatalf("%s, and %s=%s forbids to skip", why, Env, os.Getenv(Env))
+	}
+	t.Skip(why)
+}

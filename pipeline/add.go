@@ -1,0 +1,176 @@
+package pipeline
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"ctrx/internal/errs"
+	"ctrx/internal/event"
+	"ctrx/pipeline/dvcfile"
+	"ctrx/storage"
+)
+
+// AddOptions says what `add` tracks and how.
+type AddOptions struct {
+	Targets  []string
+	Glob     bool
+	NoCommit bool // record the hash only, put nothing into the cache
+	NoRelink bool // leave the work tree's files as they are
+}
+
+// Added is one .dvc file that Add wrote or brought up to date.
+type Added struct {
+	File   string // rel path of the .dvc file
+	Output string // rel path of the data
+	Tree   storage.Tree
+}
+
+// Add puts files and folders under DVC's care: their content goes into the
+// cache, a .dvc file names it, and Git ignores the data itself. Everything is
+// checked before the first file is touched.
+func (p *Project) Add(ctx context.Context, o AddOptions) ([]Added, error) {
+	lock, err := p.Lock(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer lock.Unlock()
+	targets, err := p.addTargets(o)
+	if err != nil {
+		return nil, err
+	}
+	ix, err := p.WorkIndex(ctx)
+	if err != nil {
+		return nil, err
+	}
+	stages := make([]*Stage, 0, len(targets))
+	for _, rel := range targets {
+		s, err := p.stageToAdd(ix, rel)
+		if err != nil {
+			return nil, err
+		}
+		if !slices.Contains(stages, s) {
+			stages = append(stages, s)
+		}
+	}
+	all := ix.Stages
+	for _, s := range stages {
+		if !slices.Contains(all, s) {
+			all = append(all, s)
+		}
+	}
+	if _, err := NewGraph(all); err != nil {
+		return nil, err
+	}
+	var done []Added
+	for i, s := range stages {
+		a, err := p.addStage(ctx, s, o)
+		if err != nil {
+			return done, err
+		}
+		done = append(done, a)
+		p.sink.Send(event.Event{Type: event.Progress, Text: "add", Done: int64(i + 1), Total: int64(len(stages)), Unit: "targets", Final: i+1 == len(stages)})
+	}
+	return done, nil
+}
+
+// addTargets expands patterns and checks every path.
+func (p *Project) addTargets(o AddOptions) ([]string, error) {
+	var rels []string
+	for _, t := range o.Targets {
+		names := []string{t}
+		if o.Glob {
+			found, err := filepath.Glob(filepath.Join(p.Abs(p.Dir), t))
+			if err != nil {
+				return nil, errs.New(errs.Usage, "pattern %q: %w", t, err)
+			}
+			if names = found; len(names) == 0 {
+				return nil, errs.New(errs.NotFound, "glob '%s' has no matches", t)
+			}
+		}
+		for _, n := range names {
+			rel, err := p.Rel(n)
+			if err != nil {
+				return nil, err
+			}
+			if err := p.checkAddTarget(rel, n); err != nil {
+				return nil, err
+			}
+			rels = append(rels, rel)
+		}
+	}
+	return rels, nil
+}
+
+func (p *Project) checkAddTarget(rel, written string) error {
+	switch first, _, _ := strings.Cut(rel, "/"); {
+	case !insideProject(rel):
+		return errs.Hint(errs.New(errs.Usage, "'%s' lies outside of the project %s", written, p.Root), "move or copy it into the project first")
+	case rel == ".", first == ".git", first == ".dvc":
+		return errs.New(errs.Usage, "'%s' cannot be tracked: it is the project itself or part of its administration", written)
+	case isStageFile(path.Base(rel)) || path.Base(rel) == "dvc.lock":
+		return errs.New(errs.Usage, "'%s' is a stage file, not data", written)
+	}
+	if _, err := os.Stat(p.Abs(rel)); err != nil {
+		if _, lerr := os.Lstat(p.Abs(rel)); lerr == nil {
+			return errs.New(errs.NotFound, "'%s' is a link to something that does not exist", written)
+		}
+		return errs.New(errs.NotFound, "output '%s' does not exist", written)
+	}
+	if p.dvcignore.Ignored(rel, false) {
+		return errs.New(errs.Usage, "Path '%s' is ignored by .dvcignore", written)
+	}
+	return nil
+}
+
+// stageToAdd gives the .dvc stage that tracks rel, or a new one for it.
+func (p *Project) stageToAdd(ix *Index, rel string) (*Stage, error) {
+	for _, s := range ix.Stages {
+		if !s.makes(rel) {
+			continue
+		}
+		if !s.IsData() || len(s.Deps) > 0 {
+			return nil, errs.Hint(errs.New(errs.Conflict, "cannot update '%s': it is an output of %s", p.Show(rel), describe(s)), "ctrx repro %s", s.Address(p.Dir))
+		}
+		if s.Outs[0].Rel != rel {
+			p.Info("'%s' lies in the tracked folder '%s': the whole folder is added", p.Show(rel), p.Show(s.Outs[0].Rel))
+		}
+		return s, nil
+	}
+	if p.Git != nil {
+		if err := p.refuseTracked(rel); err != nil {
+			return nil, err
+		}
+	}
+	file := rel + ".dvc"
+	if _, err := os.Lstat(p.Abs(file)); err == nil {
+		return nil, errs.New(errs.Conflict, "'%s' exists and tracks something else", p.Show(file))
+	}
+	return newDataStage(file, dvcfile.NewDataFile(file, dvcfile.Entry{Path: path.Base(rel), Hash: "md5"})), nil
+}
+
+func (p *Project) addStage(ctx context.Context, s *Stage, o AddOptions) (Added, error) {
+	out := s.Outs[0]
+	a := Added{File: s.File, Output: out.Rel}
+	tree, err := p.hash(ctx, out.Rel)
+	if err != nil {
+		return a, fmt.Errorf("add '%s': %w", p.Show(out.Rel), err)
+	}
+	a.Tree = tree
+	if !o.NoCommit && out.Cache {
+		if err := p.Cache.Commit(ctx, p.Abs(out.Rel), tree, storage.CommitOptions{Root: p.Root, NoRelink: o.NoRelink}); err != nil {
+			return a, fmt.Errorf("add '%s': %w", p.Show(out.Rel), err)
+		}
+	}
+	if out.Cache {
+		if err := p.ignorePath(out.Rel); err != nil {
+			return a, err
+		}
+	}
+	s.Data.Outs[0].Entry = newEntry(s.Data.Outs[0].Path, tree)
+	return a, p.writeData(s)
+}

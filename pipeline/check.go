@@ -1,0 +1,199 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"ctrx/internal/errs"
+	"ctrx/pipeline/dvcfile"
+)
+
+// ChangeKind says which part of a stage differs from what was recorded.
+type ChangeKind int
+
+// The kinds of change, in the order in which they are looked for.
+const (
+	CommandChanged ChangeKind = iota
+	DependencyChanged
+	ParamChanged
+	OutputChanged
+	AlwaysChanged
+	ChecksumChanged // an import whose definition was edited
+	NeverRun
+)
+
+// State is DVC's word for how a dependency, parameter or output differs.
+type State string
+
+// The states that `status` reports.
+const (
+	Modified   State = "modified"
+	Deleted    State = "deleted"
+	New        State = "new"
+	NotInCache State = "not in cache"
+)
+
+// Change is one reason why a stage is not up to date.
+type Change struct {
+	Kind     ChangeKind
+	Path     string // rel path of the dependency, params file or output
+	Key      string // ParamChanged: the parameter; "" when the file itself is missing
+	State    State
+	Old, New dvcfile.Value // commands and parameters; nil when absent
+}
+
+// String is the reason in a few words.
+func (c Change) String() string {
+	switch c.Kind {
+	case CommandChanged:
+		return "changed command"
+	case ParamChanged:
+		if c.Key == "" {
+			return fmt.Sprintf("%s is %s", c.Path, c.State)
+		}
+		return fmt.Sprintf("%s:%s is %s (%s -> %s)", c.Path, c.Key, c.State, dvcfile.PyRepr(c.Old), dvcfile.PyRepr(c.New))
+	case AlwaysChanged:
+		return "always changed"
+	case ChecksumChanged:
+		return "changed checksum"
+	case NeverRun:
+		return "never ran"
+	}
+	return fmt.Sprintf("%s is %s", c.Path, c.State)
+}
+
+// Check compares a stage with what was recorded of it and gives every
+// difference (dvc-compat 13.2). It writes nothing.
+func (p *Project) Check(ctx context.Context, s *Stage) ([]Change, error) {
+	var changes []Change
+	// A long command that dvc.lock holds folded may read back with fewer blanks:
+	// that alone is no change.
+	if !s.IsData() && s.Lock != nil && !dvcfile.SameCommand(s.Name, s.Lock.Cmd, s.Cmd) {
+		changes = append(changes, Change{Kind: CommandChanged, Old: s.Lock.Cmd, New: s.Cmd})
+	}
+	if !s.Frozen {
+		deps, err := p.checkDeps(ctx, s)
+		if err != nil {
+			return nil, err
+		}
+		changes = append(changes, deps...)
+	}
+	for _, out := range s.Outs {
+		c, err := p.checkOutput(ctx, out)
+		if err != nil {
+			return nil, err
+		}
+		if c != nil {
+			changes = append(changes, *c)
+		}
+	}
+	if s.IsCallback() || s.AlwaysChanged {
+		changes = append(changes, Change{Kind: AlwaysChanged})
+	}
+	if s.IsData() && s.Data.MD5 != "" && s.Data.Checksum() != s.Data.MD5 {
+		changes = append(changes, Change{Kind: ChecksumChanged})
+	}
+	return changes, nil
+}
+
+func (p *Project) checkDeps(ctx context.Context, s *Stage) ([]Change, error) {
+	var changes []Change
+	for _, d := range s.Deps {
+		if d.Rel == "" {
+			if d.Recorded == nil && !s.IsData() {
+				changes = append(changes, Change{Kind: DependencyChanged, Path: d.Path, State: Modified})
+			}
+			continue // what lies behind a URL is looked at by import commands only
+		}
+		changed, err := p.changed(ctx, d.Rel, d.Recorded)
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			changes = append(changes, Change{Kind: DependencyChanged, Path: d.Rel, State: Deleted})
+		case err != nil:
+			return nil, fmt.Errorf("hash dependency '%s': %w", d.Path, err)
+		case changed:
+			changes = append(changes, Change{Kind: DependencyChanged, Path: d.Rel, State: Modified})
+		}
+	}
+	for _, pd := range s.Params {
+		cs, err := p.checkParams(pd)
+		if err != nil {
+			return nil, err
+		}
+		changes = append(changes, cs...)
+	}
+	return changes, nil
+}
+
+func (p *Project) checkParams(pd *ParamsDependency) ([]Change, error) {
+	content, err := p.readParams(pd.Rel)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	var now *dvcfile.Map
+	if content != nil {
+		now, _ = pd.Values(content)
+	}
+	var changes []Change
+	for _, c := range pd.Compare(pd.Recorded, content) {
+		change := Change{Kind: ParamChanged, Path: pd.Rel, Key: c.Key, State: State(c.State)}
+		change.Old, _ = pd.Recorded.Get(c.Key)
+		change.New, _ = now.Get(c.Key)
+		changes = append(changes, change)
+	}
+	return changes, nil
+}
+
+// readParams gives the content of a params file; nil and fs.ErrNotExist when
+// it is absent. The caller must not change it.
+func (p *Project) readParams(rel string) (*dvcfile.Map, error) {
+	data, err := p.readFile(rel)
+	if err != nil {
+		return nil, err
+	}
+	return p.params.parse(rel, data)
+}
+
+// observeParams reads the values that dvc.lock records for a params dependency.
+func (p *Project) observeParams(s *Stage, pd *ParamsDependency) (*dvcfile.Map, error) {
+	content, err := p.readParams(pd.Rel)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, errs.NewAt(errs.NotFound, pd.Pos, "parameters file '%s' does not exist", pd.File)
+	}
+	if err != nil {
+		return nil, err
+	}
+	values, err := pd.Read(content)
+	if err != nil {
+		return nil, fmt.Errorf("stage '%s': %w", s.Name, err)
+	}
+	return values, nil
+}
+
+func (p *Project) checkOutput(ctx context.Context, out *Output) (*Change, error) {
+	c := &Change{Kind: OutputChanged, Path: out.Rel}
+	if out.Recorded != nil && out.Cache {
+		have, err := p.cacheOf(out.Recorded).HasTree(ctx, out.Recorded.Digest)
+		if err != nil {
+			return nil, err
+		}
+		if !have {
+			c.State = NotInCache
+			return c, nil
+		}
+	}
+	changed, err := p.changed(ctx, out.Rel, out.Recorded)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		c.State = Deleted
+	case err != nil:
+		return nil, fmt.Errorf("hash output '%s': %w", out.Path, err)
+	case changed:
+		c.State = Modified
+	default:
+		return nil, nil
+	}
+	return c, nil
+}

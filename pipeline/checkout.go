@@ -1,0 +1,148 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"path"
+
+	"ctrx/internal/errs"
+	"ctrx/pipeline/dvcfile"
+	"ctrx/storage"
+)
+
+// CheckoutOptions says how data is brought into the work tree.
+type CheckoutOptions struct {
+	Targets      []string
+	Recursive    bool
+	WithDeps     bool // also what the targets depend on
+	Force        bool // overwrite files whose content is not in the cache
+	Relink       bool // make links anew by the current cache.type
+	AllowMissing bool // data that is in no cache is skipped
+}
+
+// CheckoutResult lists outputs by what a checkout did to them, and counts the
+// files: a folder is one output of many files.
+type CheckoutResult struct {
+	Added, Modified []string // rel paths; a folder's ends with a slash
+	Missing         []string // not in the cache
+	Files           struct{ Added, Modified, Deleted int }
+}
+
+// Checkout makes the outputs in the work tree what dvc.lock and .dvc files
+// record.
+func (p *Project) Checkout(ctx context.Context, o CheckoutOptions) (CheckoutResult, error) {
+	lock, err := p.Lock(ctx)
+	if err != nil {
+		return CheckoutResult{}, err
+	}
+	defer lock.Unlock()
+	return p.CheckoutLocked(ctx, o)
+}
+
+// CheckoutLocked is Checkout for a caller that holds the repository lock.
+func (p *Project) CheckoutLocked(ctx context.Context, o CheckoutOptions) (CheckoutResult, error) {
+	var r CheckoutResult
+	ix, err := p.WorkIndex(ctx)
+	if err != nil {
+		return r, err
+	}
+	outs, err := p.selectOutputs(ix, OutputSelection{Targets: o.Targets, Recursive: o.Recursive, WithDeps: o.WithDeps})
+	if err != nil {
+		return r, err
+	}
+	var missing []error
+	for _, so := range outs {
+		if err := p.checkoutOne(ctx, so, o, &r); err != nil {
+			if errs.KindOf(err) != errs.DataMissing {
+				return r, err
+			}
+			missing = append(missing, err)
+			r.Missing = append(r.Missing, so.Output.Rel)
+		}
+	}
+	if len(missing) > 0 && !o.AllowMissing {
+		return r, errors.Join(missing...)
+	}
+	return r, nil
+}
+
+func (p *Project) checkoutOne(ctx context.Context, so selectedOutput, o CheckoutOptions, r *CheckoutResult) error {
+	out := so.Output
+	if out.Recorded == nil || !out.Cache {
+		return nil
+	}
+	if so.Below != "" {
+		return p.checkoutPart(ctx, so, o, r)
+	}
+	done, err := p.checkoutOutput(ctx, out, *out.Recorded, o)
+	if err != nil {
+		return err
+	}
+	rel := out.Rel
+	if out.Recorded.Digest.IsDir() {
+		rel += "/"
+	}
+	r.note(rel, done)
+	return nil
+}
+
+// note enters what happened to one path.
+func (r *CheckoutResult) note(rel string, done storage.Changes) {
+	r.Files.Added += len(done.Added)
+	r.Files.Modified += len(done.Modified)
+	r.Files.Deleted += len(done.Deleted)
+	switch {
+	case done.Created:
+		r.Added = append(r.Added, rel)
+	case done.Any():
+		r.Modified = append(r.Modified, rel)
+	}
+}
+
+// checkoutOutput makes an output what entry says.
+func (p *Project) checkoutOutput(ctx context.Context, out *Output, e dvcfile.Entry, o CheckoutOptions) (storage.Changes, error) {
+	if !insideProject(out.Rel) {
+		return storage.Changes{}, errs.At(out.Pos, "output '%s' lies outside the project", out.Path)
+	}
+	return p.cacheOf(&e).Checkout(ctx, p.Abs(out.Rel), e.Digest, storage.CheckoutOptions{
+		Root: p.Root, Force: o.Force, Relink: o.Relink, CopyOnly: !out.Cache, IsExec: e.Meta.IsExec,
+		Ignore: p.dvcignoreBelow(out.Rel),
+	})
+}
+
+// checkoutPart makes the files of a folder output that lie at or below a path
+// what the recorded folder says.
+func (p *Project) checkoutPart(ctx context.Context, so selectedOutput, o CheckoutOptions, r *CheckoutResult) error {
+	cache := p.cacheOf(so.Output.Recorded)
+	dir, err := p.recordedDir(ctx, so.Output)
+	if err != nil {
+		return err
+	}
+	found := false
+	for _, e := range dir {
+		if !inside(e.RelPath, so.Below) {
+			continue
+		}
+		found = true
+		rel := path.Join(so.Output.Rel, e.RelPath)
+		done, err := cache.Checkout(ctx, p.Abs(rel), e.MD5, storage.CheckoutOptions{Root: p.Root, Force: o.Force, Relink: o.Relink})
+		if err != nil {
+			return err
+		}
+		r.note(rel, done)
+	}
+	if !found {
+		return errs.New(errs.NotFound, "'%s' is not in the recorded content of '%s'", so.Below, p.Show(so.Output.Rel))
+	}
+	return nil
+}
+
+// recordedDir reads the recorded content of a folder output.
+func (p *Project) recordedDir(ctx context.Context, out *Output) (storage.DirObject, error) {
+	dir, err := p.cacheOf(out.Recorded).ReadDir(ctx, out.Recorded.Digest)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, &storage.MissingError{Path: p.Abs(out.Rel), Objects: []storage.MissingObject{{Digest: out.Recorded.Digest}}}
+	}
+	return dir, err
+}

@@ -1,0 +1,117 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+
+	"ctrx/internal/errs"
+)
+
+// RecordOptions says what `commit` records.
+type RecordOptions struct {
+	Targets   []string
+	WithDeps  bool
+	Recursive bool
+	Force     bool // record changes without asking
+	DataOnly  bool // only .dvc files
+	NoRelink  bool // leave the work tree's files as they are
+	// Confirm asks whether a changed stage is to be recorded; nil: it is not.
+	Confirm func(stage string, changes []Change) (bool, error)
+}
+
+// Record puts stages and data down as they stand, without running anything.
+func (p *Project) Record(ctx context.Context, o RecordOptions) error {
+	lock, err := p.Lock(ctx)
+	if err != nil {
+		return err
+	}
+	defer lock.Unlock()
+	ix, err := p.WorkIndex(ctx)
+	if err != nil {
+		return err
+	}
+	g, err := NewGraph(ix.Stages)
+	if err != nil {
+		return err
+	}
+	stages := ix.Stages
+	if len(o.Targets) > 0 {
+		stages = nil
+		for _, t := range o.Targets {
+			found, err := p.ResolveTarget(ix, t, TargetOptions{Recursive: o.Recursive, Outputs: true})
+			if err != nil {
+				return err
+			}
+			if o.WithDeps {
+				found = g.Order(found, false)
+			}
+			stages = append(stages, found...)
+		}
+	}
+	for _, s := range stages {
+		if o.DataOnly && !s.IsData() {
+			continue
+		}
+		if err := p.commitStage(ctx, s, o); err != nil {
+			return fmt.Errorf("commit %s: %w", s.Address(p.Dir), err)
+		}
+	}
+	return nil
+}
+
+func (p *Project) commitStage(ctx context.Context, s *Stage, o RecordOptions) error {
+	changes, err := p.Check(ctx, s)
+	if err != nil {
+		return err
+	}
+	for _, out := range s.Outs {
+		if _, err := os.Lstat(p.Abs(out.Rel)); errors.Is(err, fs.ErrNotExist) {
+			return errs.Hint(errs.New(errs.NotFound, "output '%s' does not exist", p.Show(out.Rel)), "ctrx repro %s, or ctrx checkout %s", s.Address(p.Dir), p.Show(out.Rel))
+		}
+	}
+	if changes, err = p.contentChanges(ctx, s, changes); err != nil {
+		return err
+	}
+	if len(changes) > 0 && !o.Force {
+		ok := false
+		if o.Confirm != nil {
+			if ok, err = o.Confirm(s.Address(p.Dir), changes); err != nil {
+				return err
+			}
+		}
+		if !ok {
+			return errs.Hint(errs.New(errs.Failed, "unable to commit changed stage: '%s'. Use `-f|--force` to force.", s.Address(p.Dir)),
+				"ctrx commit -f %s; what changed: ctrx status %s", s.Address(p.Dir), s.Address(p.Dir))
+		}
+	}
+	entry, err := p.settled(ctx, s, commitMode{noRelink: o.NoRelink})
+	if err != nil {
+		return err
+	}
+	if err := p.ignoreOutputs(s); err != nil {
+		return err
+	}
+	return p.record(s, entry, "")
+}
+
+// contentChanges leaves out what needs no question: data that is here as it is
+// recorded and only has to enter the cache.
+func (p *Project) contentChanges(ctx context.Context, s *Stage, changes []Change) ([]Change, error) {
+	var found []Change
+	for _, c := range changes {
+		if c.State == NotInCache {
+			changed, err := p.changed(ctx, c.Path, s.output(c.Path))
+			if err != nil {
+				return nil, fmt.Errorf("hash output '%s': %w", p.Show(c.Path), err)
+			}
+			if !changed {
+				continue
+			}
+		}
+		found = append(found, c)
+	}
+	return found, nil
+}

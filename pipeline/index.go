@@ -1,0 +1,225 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"slices"
+	"strings"
+
+	"golang.org/x/sync/errgroup"
+
+	"ctrx/internal/errs"
+	"ctrx/pipeline/dvcfile"
+)
+
+// Index is every stage of a Source.
+type Index struct {
+	Source    Source
+	Stages    []*Stage
+	Pipelines []*dvcfile.Pipeline // one for each dvc.yaml; File is its rel path
+}
+
+// LoadIndex reads all stage files of a source with what was recorded of them.
+func (p *Project) LoadIndex(ctx context.Context, src Source) (*Index, error) {
+	return p.loadIndex(ctx, src, func(err error) error { return err })
+}
+
+// ReadableIndex is an index of what can be read: a broken stage file is left out.
+func (p *Project) ReadableIndex(ctx context.Context, src Source) (*Index, error) {
+	return p.loadIndex(ctx, src, func(error) error { return nil })
+}
+
+func (p *Project) loadIndex(ctx context.Context, src Source, broken func(error) error) (*Index, error) {
+	files, err := src.StageFiles(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("look for dvc.yaml and .dvc files: %w", err)
+	}
+	slices.SortFunc(files, walkOrder)
+	ix := &Index{Source: src}
+	for _, file := range files {
+		if path.Base(file) == "dvc.yaml" {
+			if err = ix.addPipeline(file, p.parseOptions()); err == nil {
+				p.warnOnce(ix.Pipelines[len(ix.Pipelines)-1])
+			}
+		} else {
+			err = ix.addData(file)
+		}
+		if err != nil {
+			if err = broken(err); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return ix, nil
+}
+
+// walkOrder is the order in which DVC comes upon files: those of a folder before
+// what is in its subfolders. Stages that do not depend on each other run in it.
+func walkOrder(a, b string) int {
+	for {
+		x, restA, deeperA := strings.Cut(a, "/")
+		y, restB, deeperB := strings.Cut(b, "/")
+		switch {
+		case !deeperA && deeperB:
+			return -1
+		case deeperA && !deeperB:
+			return 1
+		case !deeperA || x != y:
+			return strings.Compare(x, y)
+		}
+		a, b = restA, restB
+	}
+}
+
+// warnOnce shows what is odd about a dvc.yaml, however often it is loaded.
+func (p *Project) warnOnce(pl *dvcfile.Pipeline) {
+	for _, text := range pl.Warnings {
+		if p.warned == nil {
+			p.warned = map[string]bool{}
+		}
+		if !p.warned[text] {
+			p.warned[text] = true
+			p.Warn("%s", text)
+		}
+	}
+}
+
+// Only gives an index of some of the stages, without what stands at the top of
+// dvc.yaml files: what can be said of a run that did not finish.
+func (ix *Index) Only(stages []*Stage) *Index { return &Index{Source: ix.Source, Stages: stages} }
+
+// WorkIndex is LoadIndex of the work tree.
+func (p *Project) WorkIndex(ctx context.Context) (*Index, error) {
+	return p.LoadIndex(ctx, p.WorkTree())
+}
+
+func (p *Project) parseOptions() dvcfile.ParseOptions {
+	var o dvcfile.ParseOptions
+	o.Bool, _ = p.Config.Get("parsing", "bool")
+	o.List, _ = p.Config.Get("parsing", "list")
+	return o
+}
+
+func (ix *Index) addPipeline(file string, opts dvcfile.ParseOptions) error {
+	data, err := ix.Source.ReadFile(file)
+	if err != nil {
+		return fmt.Errorf("read %s: %w", file, err)
+	}
+	dir := path.Dir(file)
+	lockFile := path.Join(dir, "dvc.lock")
+	lockData, err := ix.Source.ReadFile(lockFile)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("read %s: %w", lockFile, err)
+	}
+	// Of a large pipeline, reading these two is most of the work.
+	var lock map[string]*dvcfile.StageLock // empty where there is no file
+	var g errgroup.Group
+	g.Go(func() (err error) {
+		lock, err = dvcfile.ReadLock(lockFile, lockData)
+		return err
+	})
+	pl, err := dvcfile.ParsePipeline(file, data, func(name string) ([]byte, error) {
+		return ix.Source.ReadFile(path.Join(dir, name))
+	}, opts)
+	if lockErr := g.Wait(); err == nil {
+		err = lockErr
+	}
+	if err != nil {
+		return err
+	}
+	ix.Pipelines = append(ix.Pipelines, pl)
+	for _, spec := range pl.Stages {
+		ix.Stages = append(ix.Stages, newPipelineStage(file, spec, lock[spec.Name]))
+	}
+	return nil
+}
+
+func newPipelineStage(file string, spec *dvcfile.Stage, lock *dvcfile.StageLock) *Stage {
+	wdir := path.Join(path.Dir(file), spec.WDir)
+	s := &Stage{
+		File: file, Name: spec.Name, Cmd: spec.Cmd, Commands: spec.Commands, WDir: wdir,
+		Frozen: spec.Frozen, AlwaysChanged: spec.AlwaysChanged, Desc: spec.Desc, Meta: spec.Meta, Lock: lock, Pos: spec.Pos,
+	}
+	for i, d := range spec.Deps {
+		dep := &Dependency{Path: d, Pos: spec.DepPos[i]}
+		if !isURL(d) {
+			dep.Rel = resolveRel(wdir, d)
+		}
+		s.Deps = append(s.Deps, dep)
+	}
+	for _, d := range spec.Params {
+		s.Params = append(s.Params, &ParamsDependency{ParamsDep: d, Rel: resolveRel(wdir, d.File)})
+	}
+	for _, o := range spec.Outs {
+		s.Outs = append(s.Outs, &Output{Output: o, Rel: resolveRel(wdir, o.Path)})
+	}
+	s.recall(lock)
+	return s
+}
+
+// recall attaches what a lock recorded to the stage's parts.
+func (s *Stage) recall(lock *dvcfile.StageLock) {
+	s.Lock = lock
+	if lock == nil {
+		return
+	}
+	for _, d := range s.Deps {
+		d.Recorded = findEntry(lock.Deps, d.Path)
+	}
+	for _, o := range s.Outs {
+		o.Recorded = findEntry(lock.Outs, o.Path)
+	}
+	for _, pd := range s.Params {
+		if v, ok := lock.Params.Get(pd.File); ok {
+			pd.Recorded, _ = v.(*dvcfile.Map)
+		}
+	}
+}
+
+func findEntry(entries []dvcfile.Entry, p string) *dvcfile.Entry {
+	for i := range entries {
+		if entries[i].Path == p {
+			return &entries[i]
+		}
+	}
+	return nil
+}
+
+func (ix *Index) addData(file string) error {
+	data, err := ix.Source.ReadFile(file)
+	if err != nil {
+		return fmt.Errorf("read %s: %w", file, err)
+	}
+	df, err := dvcfile.ParseDataFile(file, data)
+	if err != nil {
+		return err
+	}
+	ix.Stages = append(ix.Stages, newDataStage(file, df))
+	return nil
+}
+
+func newDataStage(file string, df *dvcfile.DataFile) *Stage {
+	wdir := path.Join(path.Dir(file), df.WDir)
+	s := &Stage{File: file, WDir: wdir, Frozen: df.Frozen, Desc: df.Desc, Data: df, Pos: errs.Pos{File: file}}
+	for i := range df.Deps {
+		dep := &Dependency{Path: df.Deps[i].Path, Recorded: &df.Deps[i], Pos: s.Pos}
+		if _, isRepo := df.Deps[i].Extra.Get("repo"); !isURL(dep.Path) && !isRepo {
+			dep.Rel = resolveRel(wdir, dep.Path)
+		}
+		s.Deps = append(s.Deps, dep)
+	}
+	for i := range df.Outs {
+		o := &df.Outs[i]
+		out := &Output{Rel: resolveRel(wdir, o.Path)}
+		out.Pos = s.Pos
+		out.Path, out.Cache, out.Persist, out.Push, out.Remote = o.Path, o.Cache, o.Persist, o.Push, o.Remote
+		if o.Digest != "" {
+			out.Recorded = &o.Entry
+		}
+		s.Outs = append(s.Outs, out)
+	}
+	return s
+}

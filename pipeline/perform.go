@@ -1,0 +1,346 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"ctrx/internal/errs"
+	"ctrx/pipeline/dvcfile"
+	"ctrx/storage"
+)
+
+// worker brings stages up to date, several at a time. It only reads what it
+// shares with others; what it found out goes into the outcome.
+type worker struct {
+	p     *Project
+	lock  *RepoLock
+	g     *Graph
+	o     ExecuteOptions
+	stdio Stdio // o.Stdio, written to by one worker at a time
+}
+
+// do brings one stage up to date. It comes with a hold on the repository lock
+// and leaves with one.
+func (w worker) do(ctx context.Context, t *task, env []string) outcome {
+	out := outcome{task: t}
+	step := t.step
+	s := step.Stage
+	if ctx.Err() != nil {
+		out.err = interrupted(ctx, "stage "+s.Address(w.p.Dir))
+		return out
+	}
+	if s.Frozen && !s.IsData() {
+		w.p.Warn("stage: '%s' is frozen. Its dependencies are not going to be reproduced.", s.Address(w.p.Dir))
+	}
+	// Decide again when something it reads was made again, or when the stage
+	// was forced by one upstream.
+	if !step.Forced && (t.forced || step.Tentative && !w.o.Dry) {
+		if step, out.err = w.p.decide(ctx, w.g, s, w.o.PlanOptions, t.forced); out.err != nil {
+			return out
+		}
+	}
+	if step.Action == Skip {
+		if w.o.Dry && step.Tentative {
+			w.p.Info("Stage '%s' may run, it reads what another one would make", s.Address(w.p.Dir))
+		} else if s.IsData() {
+			w.p.Info("'%s' didn't change, skipping", s.Address(w.p.Dir))
+		} else {
+			w.p.Info("Stage '%s' didn't change, skipping", s.Address(w.p.Dir))
+		}
+		return out
+	}
+	if w.o.Pull && !w.o.Dry && step.MissingOnly && !step.Forced && w.p.pullStage(ctx, s) {
+		return out
+	}
+	if w.o.Confirm != nil {
+		if ok, err := w.o.Confirm(s.Address(w.p.Dir)); err != nil || !ok {
+			out.err = errors.Join(errs.New(errs.Failed, "reproduction aborted by the user"), err)
+			return out
+		}
+	}
+	out.acted = true
+	if w.o.Dry {
+		w.announce(step)
+		w.p.Info("  because: %s", step.Reason())
+		return out
+	}
+	w.perform(ctx, step, env, &out)
+	return out
+}
+
+// announce says what a step does.
+func (w worker) announce(step Step) {
+	address := step.Stage.Address(w.p.Dir)
+	switch step.Action {
+	case Restore:
+		w.p.Info("Stage '%s' is cached - skipping run, checking out outputs", address)
+	case Verify:
+		w.p.Info("Verifying data sources in stage: '%s'", address)
+	case Run:
+		lines := []string{fmt.Sprintf("Running stage '%s':", address)}
+		for _, c := range step.Stage.Commands {
+			lines = append(lines, "> "+c)
+		}
+		w.p.Info("%s", strings.Join(lines, "\n"))
+	}
+}
+
+// perform does a step.
+func (w worker) perform(ctx context.Context, step Step, env []string, out *outcome) {
+	p, s := w.p, step.Stage
+	paths := p.rwLock()
+	paths.holder.Cmd += " (" + s.Address(p.Dir) + ")" // two stages of one run hold what both read apart
+	out.release, out.err = paths.acquire(ctx, p.absAll(s.reads()), p.absAll(s.writes()))
+	if out.err != nil {
+		return
+	}
+	switch step.Action {
+	case Verify:
+		out.entry, out.err = p.verify(ctx, s, w.o)
+	case Restore:
+		w.announce(step)
+		out.entry, out.err = p.restore(ctx, s, step.Entry)
+	default:
+		out.executed = true
+		if w.o.Pull {
+			if out.err = p.pullMissingDeps(ctx, s); out.err != nil {
+				return
+			}
+		}
+		w.runStage(ctx, s, env, out)
+		if out.err == nil && !w.o.NoCommit && s.savesRunCache() {
+			out.err = p.saveRunCache(out.entry)
+		}
+	}
+}
+
+func (s *Stage) writes() []string {
+	rels := make([]string, len(s.Outs))
+	for i, o := range s.Outs {
+		rels[i] = o.Rel
+	}
+	return rels
+}
+
+func (p *Project) absAll(rels []string) []string {
+	abs := make([]string, len(rels))
+	for i, rel := range rels {
+		abs[i] = p.Abs(rel)
+	}
+	return abs
+}
+
+// runStage removes old outputs, runs the commands with the repository lock
+// given back, and commits what they made.
+func (w worker) runStage(ctx context.Context, s *Stage, gpus []string, out *outcome) {
+	p := w.p
+	// Asked before anything is removed: a missing input costs no output.
+	if _, out.err = p.observe(ctx, s); out.err != nil {
+		return
+	}
+	env, err := w.stageEnv(ctx, s)
+	if err != nil {
+		out.err = err
+		return
+	}
+	env = append(env, gpus...)
+	if out.err = p.clearOutputs(ctx, s); out.err != nil {
+		return
+	}
+	w.announce(Step{Stage: s, Action: Run})
+	log, err := w.openLog(s)
+	if err != nil {
+		out.err = err
+		return
+	}
+	out.began = p.now()
+	w.lock.leave()
+	err = w.attempts(ctx, s, out.task.limits, env, log)
+	// A run that was interrupted still has to put its books in order.
+	again, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
+	defer cancel()
+	err = errors.Join(err, w.lock.join(again))
+	out.took = p.now().Sub(out.began)
+	if out.err = errors.Join(err, log.close()); out.err != nil {
+		return
+	}
+	if w.o.Jobs > 1 {
+		p.Info("[%s] ended after %v", s.Address(p.Dir), out.took.Round(time.Millisecond))
+	}
+	if out.entry, out.err = p.observe(ctx, s); out.err != nil {
+		return
+	}
+	out.entry.Outs, out.err = p.commitOutputs(ctx, s, commitMode{skip: w.o.NoCommit})
+}
+
+// attempts runs the commands of a stage, again after a failure as often as the
+// stage allows. Nothing that it writes to needs the repository lock.
+func (w worker) attempts(ctx context.Context, s *Stage, l Limits, env []string, log *stageLog) error {
+	for attempt := 1; ; attempt++ {
+		err := w.attempt(ctx, s, l, env, log)
+		var failed *CommandError
+		if err == nil || !errors.As(err, &failed) || ctx.Err() != nil || attempt > l.Retries {
+			return err
+		}
+		w.p.Warn("stage '%s': %v; trying again (attempt %d of %d)", s.Address(w.p.Dir), err, attempt+1, l.Retries+1)
+		if err := w.p.clearOutputs(ctx, s); err != nil {
+			return err
+		}
+	}
+}
+
+func (w worker) attempt(ctx context.Context, s *Stage, l Limits, env []string, log *stageLog) error {
+	if l.Timeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeoutCause(ctx, l.Timeout, &CommandError{Code: timeoutCode, Why: fmt.Sprintf("did not end within %v (meta.ctrx.timeout)", l.Timeout)})
+		defer cancel()
+	}
+	for _, text := range s.Commands {
+		log.note("> " + text)
+		c := shellCommand{text: text, dir: w.p.Abs(s.WDir), env: env, io: log.io}
+		if err := c.run(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// clearOutputs deletes what the stage will make again, except outputs that
+// persist, and makes the folders that outputs go into.
+func (p *Project) clearOutputs(ctx context.Context, s *Stage) error {
+	for _, out := range s.Outs {
+		if out.Persist {
+			if err := p.Cache.Unprotect(ctx, p.Abs(out.Rel), p.Root); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return err
+			}
+			continue
+		}
+		if err := p.removeOutput(out); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// removeOutput deletes an output. What is declared outside the project, or is
+// the project itself, is never deleted.
+func (p *Project) removeOutput(out *Output) error {
+	if !insideProject(out.Rel) || out.Rel == "." || inside(".git", out.Rel) || inside(out.Rel, ".git") || inside(".dvc", out.Rel) || inside(out.Rel, ".dvc") {
+		return errs.At(out.Pos, "refusing to remove output '%s': it is not inside the project", out.Path)
+	}
+	root, err := os.OpenRoot(p.Root)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	if err := root.RemoveAll(filepath.FromSlash(out.Rel)); err != nil {
+		return fmt.Errorf("remove output '%s': %w", out.Path, err)
+	}
+	return nil
+}
+
+// commitOutputs hashes the outputs of a stage, puts them into the cache and
+// gives what dvc.lock records of them.
+func (p *Project) commitOutputs(ctx context.Context, s *Stage, mode commitMode) ([]dvcfile.Entry, error) {
+	entries := make([]dvcfile.Entry, 0, len(s.Outs))
+	trees := make([]storage.Tree, 0, len(s.Outs))
+	for _, out := range s.Outs {
+		tree, err := p.hash(ctx, out.Rel)
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil, errs.Hint(errs.NewAt(errs.Failed, out.Pos, "output '%s' does not exist after the command ended", out.Path),
+				"make the command write %s, or take it out of the stage's outs", out.Path)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("hash output '%s': %w", out.Path, err)
+		}
+		entries = append(entries, newEntry(out.Path, tree))
+		trees = append(trees, tree)
+	}
+	if mode.skip {
+		return entries, nil
+	}
+	for i, out := range s.Outs {
+		if err := p.commitOutput(ctx, s, out, trees[i], mode); err != nil {
+			return nil, fmt.Errorf("commit output '%s': %w", out.Path, err)
+		}
+	}
+	return entries, nil
+}
+
+// restore checks the outputs of an earlier result out and gives that result as
+// the one to record, in the stage's own order.
+func (p *Project) restore(ctx context.Context, s *Stage, entry *dvcfile.StageLock) (*dvcfile.StageLock, error) {
+	for _, out := range s.Outs {
+		e := findEntry(entry.Outs, out.Path)
+		if _, err := p.checkoutOutput(ctx, out, *e, CheckoutOptions{Force: true}); err != nil {
+			return nil, fmt.Errorf("restore output '%s': %w", out.Path, err)
+		}
+	}
+	if s.Lock == entry {
+		return entry, nil
+	}
+	seen, err := p.observe(ctx, s)
+	if err != nil {
+		return nil, err
+	}
+	seen.Outs = entry.Outs
+	return seen, nil
+}
+
+// verify hashes the files of a data source, or the outputs of a frozen stage,
+// again and puts them into the cache.
+func (p *Project) verify(ctx context.Context, s *Stage, o ExecuteOptions) (*dvcfile.StageLock, error) {
+	what := "data sources"
+	if s.Frozen {
+		what = "outputs in frozen stage"
+		p.Info("Verifying outputs in frozen stage: '%s'", s.Address(p.Dir))
+	} else {
+		p.Info("Verifying data sources in stage: '%s'", s.Address(p.Dir))
+	}
+	for _, out := range s.Outs {
+		if _, err := os.Lstat(p.Abs(out.Rel)); errors.Is(err, fs.ErrNotExist) {
+			return nil, errs.Hint(errs.New(errs.DataMissing, "missing %s: %s", strings.TrimSuffix(what, "s in frozen stage"), p.Show(out.Rel)),
+				"ctrx checkout %s, or ctrx pull %s", p.Show(out.Rel), p.Show(out.Rel))
+		}
+	}
+	return p.settled(ctx, s, commitMode{skip: o.NoCommit})
+}
+
+// commitMode says how outputs get into the cache.
+type commitMode struct {
+	skip     bool // not at all: they are hashed only
+	noRelink bool // the work tree's files stay as they are
+}
+
+// settled records a stage or data source as it stands, its inputs too: what the
+// user says is in order is a result like any other.
+func (p *Project) settled(ctx context.Context, s *Stage, mode commitMode) (*dvcfile.StageLock, error) {
+	if s.IsData() {
+		entries, err := p.commitOutputs(ctx, s, mode)
+		if err != nil {
+			return nil, err
+		}
+		entry := &dvcfile.StageLock{Outs: entries}
+		if s.Lock != nil {
+			entry.Deps = s.Lock.Deps
+		}
+		for i := range s.Data.Outs {
+			s.Data.Outs[i].Entry = entries[i]
+		}
+		return entry, nil
+	}
+	entry, err := p.observe(ctx, s)
+	if err != nil {
+		return nil, err
+	}
+	if entry.Outs, err = p.commitOutputs(ctx, s, mode); err != nil || mode.skip || !s.savesRunCache() {
+		return entry, err
+	}
+	return entry, p.saveRunCache(entry)
+}

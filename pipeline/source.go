@@ -1,0 +1,132 @@
+package pipeline
+
+import (
+	"context"
+	"io/fs"
+	"maps"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"ctrx/gitops"
+)
+
+// Source is a tree of files that stage files, locks, params and metrics are
+// read from: the work tree or a commit.
+type Source interface {
+	// ReadFile gives the content of a rel path; fs.ErrNotExist when it is absent.
+	ReadFile(rel string) ([]byte, error)
+	// StageFiles lists the rel paths of all dvc.yaml and .dvc files.
+	StageFiles(ctx context.Context) ([]string, error)
+}
+
+// isStageFile tells whether a file of this name holds stages.
+func isStageFile(name string) bool {
+	return name == "dvc.yaml" || strings.HasSuffix(name, ".dvc") && name != ".dvc"
+}
+
+// workTree reads from the user's files.
+type workTree struct {
+	root    string
+	ignored func(rel string, isDir bool) bool
+	read    func(rel string) ([]byte, error)
+	pretend []string // rel paths of files that are taken to be there
+}
+
+// WorkTree is the Source of the user's own files.
+func (p *Project) WorkTree() Source {
+	return workTree{root: p.Root, read: p.readFile, pretend: slices.Sorted(maps.Keys(p.pretended)), ignored: func(rel string, isDir bool) bool {
+		return p.dvcignore.Ignored(rel, isDir) || p.GitIgnored(rel, isDir)
+	}}
+}
+
+// Pretend makes stage and params files read as if a file had this content, so
+// that a dry run can tell what changed parameters would do without writing them.
+func (p *Project) Pretend(rel string, data []byte) {
+	if p.pretended == nil {
+		p.pretended = map[string][]byte{}
+	}
+	p.pretended[rel] = data
+}
+
+func (p *Project) readFile(rel string) ([]byte, error) {
+	if data, ok := p.pretended[rel]; ok {
+		return data, nil
+	}
+	return os.ReadFile(p.Abs(rel))
+}
+
+func (w workTree) ReadFile(rel string) ([]byte, error) { return w.read(rel) }
+
+// StageFiles walks the work tree, leaving out what Git or DVC ignores: outputs
+// are git-ignored, so a large data folder is not entered.
+func (w workTree) StageFiles(ctx context.Context) ([]string, error) {
+	var found []string
+	err := filepath.WalkDir(w.root, func(name string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if name == w.root || !d.IsDir() && !isStageFile(d.Name()) {
+			return nil
+		}
+		rel, err := filepath.Rel(w.root, name)
+		if err != nil {
+			return err
+		}
+		if w.ignored(filepath.ToSlash(rel), d.IsDir()) {
+			if d.IsDir() {
+				return fs.SkipDir
+			}
+			return nil
+		}
+		if d.Type().IsRegular() {
+			found = append(found, filepath.ToSlash(rel))
+		}
+		return nil
+	})
+	for _, rel := range w.pretend {
+		if isStageFile(path.Base(rel)) && !slices.Contains(found, rel) {
+			found = append(found, rel)
+		}
+	}
+	return found, err
+}
+
+// gitTree reads from a commit. Its rel paths begin at the project root, which
+// may be a folder of the Git repository.
+type gitTree struct {
+	tree   *gitops.Tree
+	prefix string // path of the project root within the repository, "." for its root
+}
+
+// Commit is the Source of a revision; rev is anything Git resolves.
+func (p *Project) Commit(rev string) (Source, error) {
+	tree, err := p.Git.Tree(rev)
+	if err != nil {
+		return nil, err
+	}
+	return gitTree{tree: tree, prefix: p.gitPrefix}, nil
+}
+
+func (g gitTree) ReadFile(rel string) ([]byte, error) {
+	return g.tree.ReadFile(path.Join(g.prefix, rel))
+}
+
+func (g gitTree) StageFiles(ctx context.Context) ([]string, error) {
+	names, err := g.tree.List(g.prefix)
+	if err != nil {
+		return nil, err
+	}
+	var found []string
+	for _, name := range names {
+		if rel := relFrom(g.prefix, name); isStageFile(path.Base(rel)) && !strings.HasPrefix(rel, ".dvc/") {
+			found = append(found, rel)
+		}
+	}
+	return found, ctx.Err()
+}

@@ -1,0 +1,115 @@
+package pipeline
+
+import (
+	"context"
+
+	"ctrx/pipeline/dvcfile"
+)
+
+// StatusOptions says of what the status is asked.
+type StatusOptions struct {
+	Targets   []string
+	Recursive bool
+	WithDeps  bool
+}
+
+// StageStatus is a stage that is not up to date.
+type StageStatus struct {
+	Address string
+	Changes []Change
+}
+
+// Status compares stages with what was recorded of them. It writes nothing.
+func (p *Project) Status(ctx context.Context, o StatusOptions) ([]StageStatus, error) {
+	ix, err := p.WorkIndex(ctx)
+	if err != nil {
+		return nil, err
+	}
+	graph, err := NewGraph(ix.Stages)
+	if err != nil {
+		return nil, err
+	}
+	stages := ix.Stages
+	if len(o.Targets) > 0 {
+		stages = nil
+		for _, t := range o.Targets {
+			found, err := p.ResolveTarget(ix, t, TargetOptions{Recursive: o.Recursive, Outputs: true})
+			if err != nil {
+				return nil, err
+			}
+			stages = append(stages, found...)
+		}
+		if o.WithDeps {
+			stages = graph.Order(stages, false)
+		}
+	}
+	var all []StageStatus
+	for _, s := range stages {
+		if s.Frozen && !s.IsData() {
+			p.Warn("stage: '%s' is frozen. Its dependencies are not going to be shown in the status output.", s.Address(p.Dir))
+		}
+		changes, err := p.Check(ctx, s)
+		if err != nil {
+			return nil, err
+		}
+		if len(changes) > 0 {
+			all = append(all, StageStatus{Address: s.Address(p.Dir), Changes: changes})
+		}
+	}
+	return all, nil
+}
+
+// StatusValue gives the status in the shape of DVC's `status --json`
+// (dvc-compat 13.6): address -> list of groups of changes.
+func (p *Project) StatusValue(all []StageStatus) *dvcfile.Map {
+	out := &dvcfile.Map{}
+	for _, st := range all {
+		var groups []dvcfile.Value
+		if deps := p.groupDeps(st.Changes); deps.Len() > 0 {
+			groups = append(groups, dvcfile.NewMap("changed deps", deps))
+		}
+		if outs := p.groupKind(st.Changes, OutputChanged); outs.Len() > 0 {
+			groups = append(groups, dvcfile.NewMap("changed outs", outs))
+		}
+		for _, c := range st.Changes {
+			switch c.Kind {
+			case AlwaysChanged, CommandChanged, ChecksumChanged:
+				groups = append(groups, c.String())
+			}
+		}
+		out.Set(st.Address, groups)
+	}
+	return out
+}
+
+func (p *Project) groupKind(changes []Change, kind ChangeKind) *dvcfile.Map {
+	m := &dvcfile.Map{}
+	for _, c := range changes {
+		if c.Kind == kind {
+			m.Set(p.Show(c.Path), string(c.State))
+		}
+	}
+	return m
+}
+
+// groupDeps puts params one level deeper, below their file.
+func (p *Project) groupDeps(changes []Change) *dvcfile.Map {
+	m := p.groupKind(changes, DependencyChanged)
+	for _, c := range changes {
+		if c.Kind != ParamChanged {
+			continue
+		}
+		if c.Key == "" {
+			m.Set(p.Show(c.Path), string(c.State))
+			continue
+		}
+		inner, _ := m.Get(p.Show(c.Path))
+		keys, ok := inner.(*dvcfile.Map)
+		if !ok {
+			keys = &dvcfile.Map{}
+			m.Set(p.Show(c.Path), keys)
+		}
+		keys.Set(c.Key, string(c.State))
+	}
+	return m
+}

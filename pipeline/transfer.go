@@ -1,0 +1,327 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"path/filepath"
+	"slices"
+	"strconv"
+
+	"ctrx/internal/errs"
+	"ctrx/storage"
+	"ctrx/storage/remote"
+)
+
+// TransferOptions says what data goes to or comes from which remote.
+type TransferOptions struct {
+	Revisions
+	Targets   []string
+	Remote    string // "" means the default one, and per output its own
+	Jobs      int    // transfers at a time; 0 is the remote's own setting
+	WithDeps  bool
+	Recursive bool
+	Glob      bool
+	RunCache  bool
+}
+
+// Transferred is what a push or fetch did.
+type Transferred struct {
+	Files   int
+	Bytes   int64
+	Missing []string // recorded data that is neither in the cache nor on the remote
+}
+
+// PushSummary is DVC's line for the result of a push.
+func (t Transferred) PushSummary() string { return t.summary("pushed") }
+
+// FetchSummary is DVC's line for the result of a fetch.
+func (t Transferred) FetchSummary() string { return t.summary("fetched") }
+
+func (t Transferred) summary(verb string) string {
+	switch t.Files {
+	case 0:
+		return "Everything is up to date."
+	case 1:
+		return "1 file " + verb
+	}
+	return fmt.Sprintf("%d files %s", t.Files, verb)
+}
+
+// Push sends the selected data to its remotes.
+func (p *Project) Push(ctx context.Context, o TransferOptions) (Transferred, error) {
+	return p.transfer(ctx, o, direction{storage.Push, storage.PushTree})
+}
+
+// Fetch brings the selected data into the cache.
+func (p *Project) Fetch(ctx context.Context, o TransferOptions) (Transferred, error) {
+	if err := p.ensureTmp(); err != nil {
+		return Transferred{}, err
+	}
+	return p.transfer(ctx, o, direction{storage.Fetch, storage.FetchTree})
+}
+
+// Pull is Fetch and Checkout.
+func (p *Project) Pull(ctx context.Context, t TransferOptions, c CheckoutOptions) (Transferred, CheckoutResult, error) {
+	fetched, err := p.Fetch(ctx, t)
+	if err != nil {
+		return fetched, CheckoutResult{}, err
+	}
+	c.Targets, c.Recursive, c.WithDeps = t.Targets, t.Recursive, t.WithDeps
+	done, err := p.Checkout(ctx, c)
+	if len(fetched.Missing) > 0 && errs.KindOf(err) == errs.DataMissing {
+		err = errs.Hint(err, "the remote does not have it either: ctrx push where the data is, or do without: ctrx pull --allow-missing")
+	}
+	return fetched, done, err
+}
+
+// shipment is the data that one remote holds in one layout.
+type shipment struct {
+	remote string
+	legacy bool
+	names  map[storage.Digest][]string // digest -> rel paths that it was recorded for
+	order  []storage.Digest
+}
+
+func (s *shipment) add(d storage.Digest, rel string) {
+	if _, known := s.names[d]; !known {
+		s.order = append(s.order, d)
+	}
+	if !slices.Contains(s.names[d], rel) {
+		s.names[d] = append(s.names[d], rel)
+	}
+}
+
+// direction is push or fetch.
+type direction struct {
+	objects func(context.Context, storage.TransferOptions) (storage.Transfer, error)
+	tree    func(context.Context, storage.TreeOptions) (storage.Transfer, error)
+}
+
+func (p *Project) transfer(ctx context.Context, o TransferOptions, move direction) (Transferred, error) {
+	shipments, err := p.shipments(ctx, o)
+	if err != nil {
+		return Transferred{}, err
+	}
+	total, err := p.moveAll(ctx, shipments, o, move)
+	if err == nil && o.RunCache {
+		err = p.transferRunCache(ctx, o, move)
+	}
+	return total, err
+}
+
+func (p *Project) moveAll(ctx context.Context, shipments []*shipment, o TransferOptions, move direction) (Transferred, error) {
+	var total Transferred
+	for _, s := range shipments {
+		opts, err := p.storageOptions(ctx, s, o)
+		if err != nil {
+			return total, err
+		}
+		done, err := move.objects(ctx, opts)
+		total.Files += done.Files + done.Dirs // as DVC counts: the list of a folder is a file too
+		total.Bytes += done.Bytes
+		for _, m := range done.Missing {
+			total.Missing = append(total.Missing, s.nameOf(m.Digest))
+		}
+		if err != nil {
+			return total, fmt.Errorf("remote '%s': %w", s.remote, err)
+		}
+	}
+	if len(total.Missing) > 0 {
+		p.Warn("Some of the cache files do not exist neither locally nor on remote. Missing cache files:\n%s", listed(total.Missing))
+	}
+	return total, nil
+}
+
+func listed(names []string) string {
+	text := ""
+	for i, n := range names {
+		if i == 10 {
+			return text + fmt.Sprintf("  and %d more", len(names)-i)
+		}
+		text += "  " + n + "\n"
+	}
+	return text[:len(text)-1]
+}
+
+// nameOf gives a path for an object of the shipment, or its digest.
+func (s *shipment) nameOf(d storage.Digest) string {
+	if names := s.names[d]; len(names) > 0 {
+		return names[0]
+	}
+	return string(d)
+}
+
+// shipments collects the recorded data of the selected outputs and revisions by
+// remote. An output that names a remote of its own goes there; with -r such an
+// output is left out unless it names that remote.
+func (p *Project) shipments(ctx context.Context, o TransferOptions) ([]*shipment, error) {
+	if o.Remote != "" { // a wrong name is an error even when there is nothing to send
+		if _, err := p.Config.Remote(o.Remote); err != nil {
+			return nil, err
+		}
+	}
+	sources, err := p.Sources(ctx, o.Revisions)
+	if err != nil {
+		return nil, err
+	}
+	var all []*shipment
+	for i, src := range sources {
+		ix, err := p.LoadIndex(ctx, src.Source)
+		if err != nil {
+			return nil, err
+		}
+		outs, err := p.selectOutputs(ix, OutputSelection{Targets: o.Targets, Recursive: o.Recursive, WithDeps: o.WithDeps, Glob: o.Glob})
+		if err != nil {
+			if i > 0 && errs.KindOf(err) == errs.NotFound {
+				continue // an older commit need not know the target
+			}
+			return nil, err
+		}
+		for _, so := range outs {
+			if all, err = p.ship(ctx, all, so, o); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return all, nil
+}
+
+func (p *Project) ship(ctx context.Context, all []*shipment, so selectedOutput, o TransferOptions) ([]*shipment, error) {
+	out := so.Output
+	if !out.Cache || !out.Push || out.Recorded == nil || o.Remote != "" && out.Remote != "" && out.Remote != o.Remote {
+		return all, nil
+	}
+	name, err := p.remoteName(o.Remote, out.Remote)
+	if err != nil {
+		return nil, err
+	}
+	legacy := out.Recorded.Hash == ""
+	i := slices.IndexFunc(all, func(s *shipment) bool { return s.remote == name && s.legacy == legacy })
+	if i < 0 {
+		i = len(all)
+		all = append(all, &shipment{remote: name, legacy: legacy, names: map[storage.Digest][]string{}})
+	}
+	if so.Below == "" {
+		all[i].add(out.Recorded.Digest, out.Rel)
+		return all, nil
+	}
+	dir, err := p.cacheOf(out.Recorded).ReadDir(ctx, out.Recorded.Digest)
+	if errors.Is(err, fs.ErrNotExist) { // what lies in the folder is not known yet
+		all[i].add(out.Recorded.Digest, out.Rel)
+		return all, nil
+	}
+	for _, e := range dir {
+		if inside(e.RelPath, so.Below) {
+			all[i].add(e.MD5, path.Join(out.Rel, e.RelPath))
+		}
+	}
+	return all, err
+}
+
+// remoteName chooses a remote: the one asked for, the output's own, or the
+// default one.
+func (p *Project) remoteName(asked, own string) (string, error) {
+	for _, name := range []string{asked, own} {
+		if name != "" {
+			return name, nil
+		}
+	}
+	if name, ok := p.Config.DefaultRemote(); ok {
+		return name, nil
+	}
+	return "", errs.Hint(errs.New(errs.NotFound, "no remote was named and there is no default remote"),
+		"ctrx remote add -d NAME URL, where URL is a folder or s3://bucket/prefix")
+}
+
+func (p *Project) openRemote(ctx context.Context, name string) (storage.Backend, map[string]string, error) {
+	config, err := p.Config.Remote(name)
+	if err != nil {
+		return nil, nil, err
+	}
+	b, err := remote.Open(ctx, name, config, filepath.Join(p.Root, ".dvc"), lookup(p.env))
+	return b, config, err
+}
+
+func (p *Project) storageOptions(ctx context.Context, s *shipment, o TransferOptions) (storage.TransferOptions, error) {
+	b, config, err := p.openRemote(ctx, s.remote)
+	if err != nil {
+		return storage.TransferOptions{}, err
+	}
+	cache := p.Cache
+	if s.legacy {
+		cache = cache.Legacy()
+	}
+	jobs := o.Jobs
+	if text, ok := config["jobs"]; jobs == 0 && ok {
+		if jobs, err = strconv.Atoi(text); err != nil {
+			return storage.TransferOptions{}, errs.New(errs.ProjectFile, "remote '%s': jobs is not a number: %q", s.remote, text)
+		}
+	}
+	return storage.TransferOptions{Cache: cache, Remote: b, Objects: s.order, Jobs: jobs, Sink: p.sink}, nil
+}
+
+// transferRunCache copies the run cache as it is.
+func (p *Project) transferRunCache(ctx context.Context, o TransferOptions, move direction) error {
+	name, err := p.remoteName(o.Remote, "")
+	if err != nil {
+		return err
+	}
+	b, _, err := p.openRemote(ctx, name)
+	if err != nil {
+		return err
+	}
+	if _, err := move.tree(ctx, storage.TreeOptions{Dir: p.Cache.Dir(), Prefix: "runs", Remote: b, Jobs: o.Jobs}); err != nil {
+		return fmt.Errorf("run cache on remote '%s': %w", name, err)
+	}
+	return nil
+}
+
+// CloudState is the comparison of the cache with a remote.
+type CloudState struct {
+	Remote  string
+	Objects []ObjectState
+}
+
+// ObjectState is data that is not in both places.
+type ObjectState struct {
+	Name  string // rel path as the user sees it
+	State string // "new", "deleted" (on the remote only) or "missing" (in neither)
+}
+
+// CloudStatus compares the cache with remotes. It writes nothing. A folder
+// whose list of files is only on the remote is looked at through that list,
+// and only its files are named, as DVC does.
+func (p *Project) CloudStatus(ctx context.Context, o TransferOptions) (CloudState, error) {
+	var st CloudState
+	shipments, err := p.shipments(ctx, o)
+	if err != nil {
+		return st, err
+	}
+	for _, s := range shipments {
+		opts, err := p.storageOptions(ctx, s, o)
+		if err != nil {
+			return st, err
+		}
+		objects, err := storage.Status(ctx, opts)
+		if err != nil {
+			return st, fmt.Errorf("remote '%s': %w", s.remote, err)
+		}
+		st.Remote = s.remote
+		for _, ob := range objects {
+			word := ob.Word()
+			if word == "" || word == "deleted" && ob.Digest.IsDir() {
+				continue
+			}
+			for _, rel := range s.names[ob.Root] {
+				st.Objects = append(st.Objects, ObjectState{Name: p.Show(path.Join(rel, ob.RelPath)), State: word})
+			}
+		}
+	}
+	if st.Remote == "" {
+		st.Remote, err = p.remoteName(o.Remote, "")
+	}
+	return st, err
+}

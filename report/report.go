@@ -1,0 +1,141 @@
+// Package report turns the metrics and params of revisions into what
+// `metrics show`, `metrics diff`, `params diff` and `exp diff` print: JSON,
+// Markdown tables and plain tables, in DVC's layout to the byte.
+//
+// It works on plain values. Whoever calls it has read the files already (from
+// the work tree or a commit) and says which revision and file each value is
+// from; nothing here reads, prints or knows what a pipeline is.
+package report
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+
+	"ctrx/internal/errs"
+	"ctrx/pipeline/dvcfile"
+)
+
+// Revision is the metrics or params files of one commit or of the work tree.
+type Revision struct {
+	// Name is how the revision is shown: what the user typed, a branch, or
+	// "workspace". In `metrics show` without -a, -T, -A it is "".
+	Name  string
+	Files []File
+	Err   error // the whole revision could not be read
+}
+
+// File is the content of one file. Its order in a Revision is the order in
+// which it is shown.
+type File struct {
+	Path string // as shown: relative to the current folder
+	Rel  string // relative to the project root
+	Data dvcfile.Value
+	Err  error // the file could not be read; Data is not used
+}
+
+// Metrics reduces the content of a metrics file to what DVC takes for metrics:
+// numbers, texts and booleans, and mappings of these at any depth. Lists, nulls
+// and empty mappings are dropped. A file without any metric is an empty mapping.
+func Metrics(v dvcfile.Value) dvcfile.Value {
+	m := extract(v)
+	switch x := m.(type) {
+	case nil:
+		return &dvcfile.Map{}
+	case bool:
+		if !x {
+			return &dvcfile.Map{}
+		}
+	case string:
+		if x == "" {
+			return &dvcfile.Map{}
+		}
+	case dvcfile.Int, dvcfile.Float:
+		// In Python a lone 0 is as good as nothing.
+		if dvcfile.Equal(x, dvcfile.NewInt(0)) {
+			return &dvcfile.Map{}
+		}
+	}
+	return m
+}
+
+func extract(v dvcfile.Value) dvcfile.Value {
+	switch x := v.(type) {
+	case bool, string, dvcfile.Int, dvcfile.Float:
+		return x
+	case *dvcfile.Map:
+		out := &dvcfile.Map{}
+		for _, key := range x.Keys() {
+			item, _ := x.Get(key)
+			m := extract(item)
+			if sub, ok := m.(*dvcfile.Map); m == nil || ok && sub.Len() == 0 {
+				continue
+			}
+			out.Set(key, m)
+		}
+		return out
+	}
+	return nil
+}
+
+// Failed gives the names of the revisions that were not read completely.
+func Failed(revs ...Revision) []string {
+	var names []string
+	for _, r := range revs {
+		bad := r.Err != nil
+		for _, f := range r.Files {
+			bad = bad || f.Err != nil
+		}
+		if bad {
+			names = append(names, r.Name)
+		}
+	}
+	return names
+}
+
+// ShowValue is the JSON of `metrics show`: {revision: {"data": {file: {"data":
+// ...}}}}, with {"error": {"type", "msg"}} in the place of what failed.
+func ShowValue(revs []Revision) *dvcfile.Map {
+	out := &dvcfile.Map{}
+	for _, r := range revs {
+		if r.Err != nil {
+			out.Set(r.Name, dvcfile.NewMap("error", errorValue(r.Err, "")))
+			continue
+		}
+		files := &dvcfile.Map{}
+		for _, f := range r.Files {
+			if f.Err != nil {
+				files.Set(f.Path, dvcfile.NewMap("error", errorValue(f.Err, f.Rel)))
+				continue
+			}
+			files.Set(f.Path, dvcfile.NewMap("data", f.Data))
+		}
+		out.Set(r.Name, dvcfile.NewMap("data", files))
+	}
+	return out
+}
+
+// errorValue describes an error with the type names that readers of DVC's JSON
+// look for. rel is the file that could not be read, "" for a whole revision.
+func errorValue(err error, rel string) *dvcfile.Map {
+	kind, text := "DvcException", err.Error()
+	switch {
+	case errors.Is(err, fs.ErrNotExist), errs.KindOf(err) == errs.NotFound, errs.KindOf(err) == errs.DataMissing:
+		kind = "FileNotFoundError"
+		if rel != "" {
+			text = fmt.Sprintf("[Errno 2] No such file or directory: %s", dvcfile.PyRepr(rel))
+		}
+	case errs.KindOf(err) == errs.ProjectFile:
+		kind = "YAMLFileCorruptedError"
+		switch path.Ext(rel) {
+		case ".json":
+			kind = "JSONFileCorruptedError"
+		case ".toml":
+			kind = "TOMLFileCorruptedError"
+		case ".py":
+			kind = "PythonFileCorruptedError"
+		}
+	}
+	return dvcfile.NewMap("type", kind, "msg", text)
+}

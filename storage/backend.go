@@ -1,0 +1,123 @@
+package storage
+
+import (
+	"context"
+	"errors"
+	"io"
+	"io/fs"
+	"iter"
+	"strings"
+
+	"ctrx/internal/errs"
+)
+
+// Backend keeps objects by key in some other place: a folder, a bucket. What
+// callers may rely on, and what storage/backendtest checks:
+//
+// Keys are slash separated, pass fs.ValidPath and are not "."; another key is
+// an error, before anything is touched. The place of the keys (a folder, a
+// prefix of a bucket) belongs to the Backend.
+//
+// Whole objects only. An object is seen with all its content or not at all:
+// while Put runs, after Put failed, after the process was killed or the
+// connection broke. A Put that failed leaves what was there before; a Put that
+// returned nil is seen by every later call. Put replaces. When a key names its
+// content (see KeyDigest), other content is refused with kind DataCorrupt.
+//
+// Missing is an answer. Stat and Get of a missing key give an error that wraps
+// fs.ErrNotExist. Delete of a missing key is no error. A missing bucket, remote
+// folder or host is another error, of kind NotFound, Auth or Unreachable, that
+// does not wrap fs.ErrNotExist.
+//
+// Get writes the content in order, once. After an error it may have written a
+// part. Put reads from r's start and may seek; it does not close it. r has size
+// bytes; fewer or more are an error.
+//
+// List gives all objects whose key begins with prefix (any string, not just
+// folders), in any order, once each. After an error it ends. Objects put or
+// deleted meanwhile may or may not be among them.
+//
+// Errors are those of the first call that matters; a transient one (a reset
+// connection, a server that asks for patience) says so by IsTransient, after
+// the Backend's own attempts. Errors and events never hold secrets. All methods
+// are safe for concurrent use and stop soon after ctx ends, with its cause in
+// the error.
+type Backend interface {
+	// Stat gives the size in bytes.
+	Stat(ctx context.Context, key string) (int64, error)
+	// Get writes the content to w.
+	Get(ctx context.Context, key string, w io.Writer) error
+	// Put stores size bytes from r.
+	Put(ctx context.Context, key string, r io.ReadSeeker, size int64) error
+	// List gives the objects whose key begins with prefix.
+	List(ctx context.Context, prefix string) iter.Seq2[Object, error]
+	// Delete removes an object.
+	Delete(ctx context.Context, key string) error
+}
+
+// Flusher is a Backend that may hold back the last step of storing (flushing a
+// disk, marking an object as checked). Objects are visible before, but may not
+// survive a power cut. Push calls Flush before the directory objects and at its
+// end.
+type Flusher interface {
+	Flush(ctx context.Context) error
+}
+
+// Object is what List gives.
+type Object struct {
+	Key  string
+	Size int64 // bytes
+}
+
+// CheckKey tells whether key is one that a Backend takes.
+func CheckKey(key string) error {
+	if !fs.ValidPath(key) || key == "." || strings.ContainsAny(key, "\\\x00") {
+		return errs.New(errs.Failed, "%q is not a valid object key", key)
+	}
+	return nil
+}
+
+// KeyDigest gives the digest that a key names: the inverse of Digest.Key. Keys
+// of legacy objects give false, since their digest is not the MD5 of the bytes.
+func KeyDigest(key string) (Digest, bool) {
+	rest, ok := strings.CutPrefix(key, "files/md5/")
+	if !ok || len(rest) < 3 || rest[2] != '/' {
+		return "", false
+	}
+	d := Digest(rest[:2] + rest[3:])
+	return d, d.Valid()
+}
+
+// CheckContent compares the MD5 of content that was read with the digest that
+// the key names, if it names one.
+func CheckContent(key string, md5 Digest) error {
+	if want, ok := KeyDigest(key); ok && want.Hex() != md5.Hex() {
+		return errs.Hint(errs.New(errs.DataCorrupt, "the content of %s has the MD5 %s: it is corrupt", want, md5.Hex()),
+			"remove the object from the cache and bring it back with `ctrx fetch`, `ctrx add` or `ctrx repro`")
+	}
+	return nil
+}
+
+type transientError struct{ err error }
+
+func (e *transientError) Error() string   { return e.err.Error() }
+func (e *transientError) Unwrap() error   { return e.err }
+func (e *transientError) Transient() bool { return true }
+
+// Transient marks an error as one that may go away by trying again.
+func Transient(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &transientError{err}
+}
+
+// IsTransient tells whether trying again may help. The end of a context is not
+// transient.
+func IsTransient(err error) bool {
+	var t interface{ Transient() bool }
+	if errors.Is(err, context.Canceled) {
+		return false
+	}
+	return errors.As(err, &t) && t.Transient()
+}

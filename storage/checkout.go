@@ -1,0 +1,481 @@
+package storage
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"golang.org/x/sync/errgroup"
+
+	"ctrx/internal/errs"
+	"ctrx/internal/fsx"
+)
+
+// CheckoutOptions say how Checkout treats what is in its way.
+type CheckoutOptions struct {
+	// Root is the folder that may be written to, normally the project's.
+	// Empty: the folder of the path.
+	Root string
+	// IsExec gives a file the user's execute bit.
+	IsExec bool
+	// Ignore leaves files of a folder alone: they are neither compared nor
+	// removed.
+	Ignore Ignore
+	// Force overwrites and removes files whose content is not in the cache.
+	Force bool
+	// Relink also replaces files of the right content that are not what the
+	// link types ask for.
+	Relink bool
+	// AllowMissing checks out what is in the cache and lists the rest in
+	// Changes.Missing. Without it, anything missing is an error and nothing is
+	// changed.
+	AllowMissing bool
+	// CopyOnly makes files of their own, whatever the link types.
+	CopyOnly bool
+}
+
+// Changes is what Checkout did. Paths are slash separated and relative to the
+// path that was checked out; the path itself, as a file, is "".
+type Changes struct {
+	Created  bool // nothing was at the path before
+	Added    []string
+	Modified []string
+	Deleted  []string
+	Relinked int
+	Missing  []MissingObject // only with AllowMissing
+}
+
+// Any tells whether content in the workspace changed.
+func (c Changes) Any() bool { return len(c.Added)+len(c.Modified)+len(c.Deleted) > 0 || c.Created }
+
+// Checkout makes path the file or folder that d names, touching only what
+// differs. Files of a folder that do not belong to it are removed. Errors come
+// before the first change:
+//
+//   - *MissingError (kind DataMissing): objects are not in the cache;
+//   - kind Conflict: a file that is in the way has content that is not in the
+//     cache, so it would be lost; or a folder on the way is a symbolic link;
+//   - kind ProjectFile: the path is outside of Root, or in .git or .dvc.
+//
+// An object found to be corrupt while it is copied gives kind DataCorrupt.
+func (c *Cache) Checkout(ctx context.Context, path string, d Digest, opts CheckoutOptions) (Changes, error) {
+	changes, err := c.checkout(ctx, path, d, opts)
+	var missing *MissingError
+	if err != nil && !errors.As(err, &missing) {
+		err = fmt.Errorf("checkout %s: %w", path, err)
+	}
+	return changes, err
+}
+
+func (c *Cache) checkout(ctx context.Context, path string, d Digest, opts CheckoutOptions) (Changes, error) {
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return Changes{}, err
+	}
+	ws, base, err := openWorkspace(opts.Root, abs)
+	if err != nil {
+		return Changes{}, err
+	}
+	defer ws.Close()
+	if err := checkOutputName(ws, base); err != nil {
+		return Changes{}, err
+	}
+	k := &checkout{cache: c, opts: opts, ws: ws, link: newLinker(c, ws, opts.CopyOnly), abs: abs, base: base, isDir: d.IsDir()}
+	if !d.Valid() {
+		return Changes{}, errs.New(errs.ProjectFile, "%q is not a hash", string(d))
+	}
+	k.target = DirObject{{MD5: d}}
+	if d.IsDir() {
+		k.target, err = c.ReadDir(ctx, d)
+		if errors.Is(err, fs.ErrNotExist) {
+			missing := []MissingObject{{Digest: d}}
+			if opts.AllowMissing {
+				return Changes{Missing: missing}, nil
+			}
+			return Changes{}, &MissingError{Path: path, Objects: missing}
+		}
+		if err != nil {
+			return Changes{}, errs.Hint(err, "remove %s, then `ctrx fetch` it again", c.Path(d))
+		}
+	}
+	if err := k.scan(ctx); err != nil {
+		return Changes{}, err
+	}
+	if err := k.plan(ctx); err != nil {
+		return Changes{}, err
+	}
+	if len(k.out.Missing) > 0 && !opts.AllowMissing {
+		return Changes{}, &MissingError{Path: path, Objects: k.out.Missing}
+	}
+	if err := k.conflicts(ctx); err != nil {
+		return Changes{}, err
+	}
+	err = k.apply(ctx)
+	return k.out, err
+}
+
+// checkOutputName refuses places that data may not be put in. The settings in
+// .dvc decide what later commands do.
+func checkOutputName(ws *fsx.Root, name string) error {
+	for part := range strings.SplitSeq(filepath.ToSlash(name), "/") {
+		if strings.EqualFold(strings.TrimRight(part, ". "), ".dvc") {
+			return errs.New(errs.ProjectFile, "refused to write %q: it is inside a .dvc folder", name)
+		}
+	}
+	return ws.Check(name)
+}
+
+// checkout is one Checkout at work: scan sees what is there, plan compares,
+// conflicts protects, apply changes.
+type checkout struct {
+	cache  *Cache
+	opts   CheckoutOptions
+	ws     *fsx.Root
+	link   *linker
+	abs    string // the path
+	base   string // the path below ws
+	target DirObject
+	isDir  bool
+
+	absent   bool                // nothing at the path
+	present  map[string]hashed   // what is there, by rel; broken links have no digest
+	dirs     map[string]struct{} // folders that are there
+	temps    []string
+	dirLinks []string // links to folders
+
+	write  []DirEntry // to be made
+	relink []DirEntry // content is right, link type is not
+	remove []string
+	unlink []string // links to folders that are in the way
+	out    Changes
+}
+
+func (k *checkout) scan(ctx context.Context) error {
+	k.present = map[string]hashed{}
+	info, err := os.Lstat(k.abs)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		k.absent = true
+		return nil
+	case err != nil:
+		return err
+	case info.IsDir():
+		return k.scanDir(ctx)
+	}
+	f := found{info: info, link: info.Mode()&fs.ModeSymlink != 0}
+	if f.link {
+		target, err := os.Stat(k.abs)
+		switch {
+		case err != nil:
+			f.broken = true
+		case target.IsDir():
+			return k.scanDirLink(ctx)
+		default:
+			f.info = target
+		}
+	}
+	if !f.broken && !f.info.Mode().IsRegular() {
+		return errs.New(errs.Conflict, "%s is neither a file nor a folder (%s)", k.abs, f.info.Mode().Type())
+	}
+	out, err := k.cache.hasher.files(ctx, k.abs, []found{f})
+	if err != nil {
+		return err
+	}
+	k.present[""] = out[0]
+	return nil
+}
+
+func (k *checkout) scanDir(ctx context.Context) error {
+	w := walker{root: k.abs, ignore: k.opts.Ignore, lenient: true}
+	if err := w.walk(ctx); err != nil {
+		return err
+	}
+	out, err := k.cache.hasher.files(ctx, k.abs, w.files)
+	if err != nil {
+		return err
+	}
+	for i, f := range w.files {
+		k.present[f.rel] = out[i]
+	}
+	k.temps, k.dirLinks = w.temps, w.dirLinks
+	k.dirs = make(map[string]struct{}, len(w.dirs)+1)
+	for _, d := range w.dirs {
+		k.dirs[d] = struct{}{}
+	}
+	if !k.isDir {
+		k.dirs[""] = struct{}{}
+	}
+	return nil
+}
+
+// scanDirLink handles a path that is a link to a folder. If the folder has the
+// wanted content all is well; else the link itself is in the way.
+func (k *checkout) scanDirLink(ctx context.Context) error {
+	if k.isDir {
+		t, err := k.cache.hasher.Hash(ctx, k.abs, k.opts.Ignore)
+		if err != nil {
+			return err
+		}
+		if slices.Equal(t.Dir, k.target) {
+			for _, e := range k.target {
+				k.present[e.RelPath] = hashed{digest: e.MD5}
+			}
+			k.opts.Relink = false
+			return nil
+		}
+	}
+	k.dirLinks = []string{""}
+	return nil
+}
+
+// plan compares what is there with the target.
+func (k *checkout) plan(ctx context.Context) error {
+	wanted := make(map[string]struct{}, len(k.target))
+	for _, e := range k.target {
+		wanted[e.RelPath] = struct{}{}
+		was, there := k.present[e.RelPath]
+		switch {
+		case !there || was.digest != e.MD5:
+			k.write = append(k.write, e)
+		case k.opts.Relink && !k.link.placed(e.MD5, join(k.base, e.RelPath)):
+			k.relink = append(k.relink, e)
+		}
+	}
+	have, err := k.cache.hasAll(ctx, append(memberDigests(k.write), memberDigests(k.relink)...))
+	if err != nil {
+		return err
+	}
+	k.write = slices.DeleteFunc(k.write, func(e DirEntry) bool {
+		if have[e.MD5] {
+			return false
+		}
+		k.out.Missing = append(k.out.Missing, MissingObject{Digest: e.MD5, RelPath: e.RelPath})
+		return true
+	})
+	// Content that is here and right is not missed for relinking.
+	k.relink = slices.DeleteFunc(k.relink, func(e DirEntry) bool { return !have[e.MD5] })
+	for rel := range k.present {
+		if _, ok := wanted[rel]; !ok {
+			k.remove = append(k.remove, rel)
+		}
+	}
+	slices.SortFunc(k.remove, comparePaths)
+	for _, link := range k.dirLinks {
+		for _, e := range k.target {
+			if link == "" || e.RelPath == link || strings.HasPrefix(e.RelPath, link+"/") {
+				k.unlink = append(k.unlink, link)
+				break
+			}
+		}
+	}
+	return nil
+}
+
+// conflicts refuses to destroy content that exists nowhere else.
+func (k *checkout) conflicts(ctx context.Context) error {
+	if k.opts.Force {
+		return nil
+	}
+	var rels []string
+	for _, e := range k.write {
+		if _, there := k.present[e.RelPath]; there {
+			rels = append(rels, e.RelPath)
+		}
+	}
+	rels = append(rels, k.remove...)
+	var ds []Digest
+	for _, rel := range rels {
+		if d := k.present[rel].digest; d != "" {
+			ds = append(ds, d)
+		}
+	}
+	have, err := k.cache.hasAll(ctx, ds)
+	if err != nil {
+		return err
+	}
+	lost := slices.Clone(k.unlink)
+	for _, rel := range rels {
+		if d := k.present[rel].digest; d != "" && !have[d] {
+			lost = append(lost, rel)
+		}
+	}
+	if len(lost) == 0 {
+		return nil
+	}
+	slices.SortFunc(lost, comparePaths)
+	return errs.Hint(errs.New(errs.Conflict, "%s", lostText(k.abs, lost)),
+		"`--force` overwrites; `ctrx add` keeps the present content")
+}
+
+func lostText(abs string, lost []string) string {
+	const show = 5
+	var names []string
+	for i, rel := range lost {
+		if i == show {
+			names = append(names, fmt.Sprintf("%d more", len(lost)-show))
+			break
+		}
+		names = append(names, join(abs, rel))
+	}
+	return "content that is not in the cache would be lost: " + strings.Join(names, ", ")
+}
+
+// apply changes the workspace.
+func (k *checkout) apply(ctx context.Context) error {
+	for _, rel := range k.unlink {
+		if err := k.ws.Remove(join(k.base, rel)); err != nil {
+			return err
+		}
+	}
+	// Publishing comes before deleting, except where a file stands in the
+	// place of a folder or the other way round.
+	first := k.inTheWay()
+	if first {
+		if err := k.removeAll(); err != nil {
+			return err
+		}
+	}
+	if err := k.writeAll(ctx); err != nil {
+		return err
+	}
+	if !first {
+		if err := k.removeAll(); err != nil {
+			return err
+		}
+	}
+	for _, rel := range k.temps {
+		k.ws.Remove(join(k.base, rel))
+	}
+	k.out.Created = k.absent && (k.isDir || len(k.write) > 0)
+	k.out.Relinked = len(k.relink)
+	if k.isDir || k.opts.CopyOnly || !k.opts.IsExec || len(k.out.Missing) > 0 {
+		return nil
+	}
+	return normalMode(k.ws, k.base, true)
+}
+
+// inTheWay tells whether something must be removed before the target can be
+// written.
+func (k *checkout) inTheWay() bool {
+	removed := make(map[string]struct{}, len(k.remove))
+	for _, r := range k.remove {
+		removed[r] = struct{}{}
+	}
+	if _, file := removed[""]; file {
+		return true
+	}
+	for _, e := range k.write {
+		if _, dir := k.dirs[e.RelPath]; dir {
+			return true
+		}
+		for p := parentOf(e.RelPath); p != ""; p = parentOf(p) {
+			if _, file := removed[p]; file {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func parentOf(rel string) string {
+	i := strings.LastIndexByte(rel, '/')
+	return rel[:max(i, 0)]
+}
+
+// removeAll removes files that do not belong to the target, and the folders
+// that this leaves empty.
+func (k *checkout) removeAll() error {
+	emptied := map[string]struct{}{}
+	for _, rel := range k.remove {
+		if err := k.ws.Remove(join(k.base, rel)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		k.out.Deleted = append(k.out.Deleted, rel)
+		for p := parentOf(rel); p != ""; p = parentOf(p) {
+			emptied[p] = struct{}{}
+		}
+	}
+	for _, e := range k.target {
+		for p := parentOf(e.RelPath); p != ""; p = parentOf(p) {
+			delete(emptied, p)
+		}
+		if _, dir := k.dirs[e.RelPath]; dir {
+			for d := range k.dirs { // a folder in the place of a file goes whole
+				if d == e.RelPath || e.RelPath == "" || strings.HasPrefix(d, e.RelPath+"/") {
+					emptied[d] = struct{}{}
+				}
+			}
+		}
+	}
+	dirs := make([]string, 0, len(emptied))
+	for d := range emptied {
+		dirs = append(dirs, d)
+	}
+	slices.SortFunc(dirs, func(a, b string) int { return comparePaths(b, a) })
+	for _, d := range dirs {
+		// Folders with ignored files stay. Where such a folder is in the way,
+		// writing the file says so.
+		k.ws.Remove(join(k.base, d))
+	}
+	return nil
+}
+
+// writeAll makes the missing and differing files.
+func (k *checkout) writeAll(ctx context.Context) error {
+	top := k.base
+	if !k.isDir {
+		top = filepath.Dir(k.base)
+	}
+	if err := k.ws.MkdirAll(top, 0o777); err != nil {
+		return err
+	}
+	var total int64
+	todo := append(slices.Clone(k.write), k.relink...)
+	made := map[string]struct{}{}
+	for _, e := range todo {
+		if p := parentOf(e.RelPath); p != "" {
+			if _, ok := made[p]; !ok {
+				made[p] = struct{}{}
+				if err := k.ws.MkdirAll(join(k.base, p), 0o777); err != nil {
+					return err
+				}
+			}
+		}
+		if info, err := os.Lstat(k.cache.Path(e.MD5)); err == nil {
+			total += info.Size()
+		}
+	}
+	m := newMeter(k.cache.opts.Sink, "checkout", "B", total)
+	defer m.finish()
+	var later settling
+	g, gctx := errgroup.WithContext(ctx)
+	g.SetLimit(k.cache.opts.Jobs)
+	for _, e := range todo {
+		g.Go(func() error {
+			if gctx.Err() != nil {
+				return context.Cause(gctx)
+			}
+			if err := k.link.place(gctx, e.MD5, join(k.base, e.RelPath), k.opts.IsExec && !k.isDir, m); err != nil {
+				return err
+			}
+			later.add(join(k.abs, e.RelPath), e.MD5)
+			return nil
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	for _, e := range k.write {
+		if was, there := k.present[e.RelPath]; there && was.digest != "" {
+			k.out.Modified = append(k.out.Modified, e.RelPath)
+		} else {
+			k.out.Added = append(k.out.Added, e.RelPath)
+		}
+	}
+	return later.record(ctx, k.cache.opts.State, k.cache.alg)
+}

@@ -1,0 +1,372 @@
+package storage
+
+import (
+	"bytes"
+	"context"
+	"crypto/md5"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
+
+	"ctrx/internal/errs"
+	"ctrx/internal/fsx"
+)
+
+// CommitOptions say what Commit does besides storing.
+type CommitOptions struct {
+	// Root is the folder that workspace files may be replaced in, normally the
+	// project's. Empty: the folder of the path.
+	Root string
+	// NoRelink leaves the workspace files as they are.
+	NoRelink bool
+	// CopyOnly keeps workspace files of their own, whatever the link types: for
+	// outputs with cache: false.
+	CopyOnly bool
+}
+
+// bigObject is the size from which on an object is flushed and marked by
+// itself. Below, a batch is flushed together.
+const bigObject = 8 << 20
+
+// Batches end after so many objects or bytes, so that a run that is killed has
+// most of its work marked as checked.
+const (
+	batchObjects = 4096
+	batchBytes   = 256 << 20
+)
+
+// Commit stores the content of path, which t describes, in the cache: first the
+// files, then the directory object. Then it makes the workspace files what the
+// link types ask for. Each object is hashed while it is copied, and nothing in
+// the workspace is touched before the cache holds all of it: a file that changed
+// since it was hashed gives an error of kind Conflict.
+func (c *Cache) Commit(ctx context.Context, path string, t Tree, opts CommitOptions) error {
+	if !t.Digest.Valid() {
+		return fmt.Errorf("commit %s: no digest", path)
+	}
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return fmt.Errorf("commit %s: %w", path, err)
+	}
+	if err := c.storeTree(ctx, abs, t); err != nil {
+		return fmt.Errorf("commit %s: %w", path, err)
+	}
+	if opts.NoRelink {
+		return nil
+	}
+	if err := c.relink(ctx, abs, t, opts); err != nil {
+		return fmt.Errorf("commit %s: %w", path, err)
+	}
+	return nil
+}
+
+// storeTree stores the files of t, then its directory object.
+func (c *Cache) storeTree(ctx context.Context, abs string, t Tree) error {
+	members := t.Dir
+	if !t.IsDir() {
+		members = DirObject{{MD5: t.Digest}}
+	}
+	have, err := c.hasAll(ctx, memberDigests(members))
+	if err != nil {
+		return err
+	}
+	b, err := c.newBatch()
+	if err != nil {
+		return err
+	}
+	m := newMeter(c.opts.Sink, "cache", "B", 0)
+	for _, e := range members {
+		if info, err := os.Stat(join(abs, e.RelPath)); err == nil && !have[e.MD5] {
+			m.total += info.Size()
+		}
+	}
+	defer m.finish()
+	g, gctx := errgroup.WithContext(ctx)
+	g.SetLimit(c.opts.Jobs)
+	for _, e := range members {
+		if have[e.MD5] {
+			continue
+		}
+		have[e.MD5] = true
+		g.Go(func() error { return b.storeFile(gctx, join(abs, e.RelPath), e.MD5, m) })
+	}
+	err = g.Wait()
+	// What is stored is worth marking also when another file failed.
+	if e := b.finish(); err == nil {
+		err = e
+	}
+	if err != nil || !t.IsDir() {
+		return err
+	}
+	return c.storeDir(ctx, t.Dir, t.Digest)
+}
+
+// storeDir stores a directory object whose members are all stored.
+func (c *Cache) storeDir(ctx context.Context, dir DirObject, d Digest) error {
+	if ok, err := c.Has(ctx, d); ok || err != nil {
+		return err
+	}
+	return c.put(ctx, d, bytes.NewReader(dir.Encode()))
+}
+
+// Put stores a stream as the object d. A stream with other content gives an
+// error of kind DataCorrupt and stores nothing.
+func (c *Cache) Put(ctx context.Context, d Digest, r io.Reader) error { return c.put(ctx, d, r) }
+
+func (c *Cache) put(ctx context.Context, d Digest, r io.Reader) error {
+	b, err := c.newBatch()
+	if err != nil {
+		return err
+	}
+	err = b.receive(ctx, d, func(w io.Writer) error {
+		_, err := io.Copy(w, r)
+		return err
+	})
+	if e := b.finish(); err == nil {
+		err = e
+	}
+	return err
+}
+
+// batch stores objects and marks them as whole once they are on the disk. Its
+// methods store and receive may be called at the same time; finish comes last.
+type batch struct {
+	cache *Cache
+	root  *fsx.Root
+
+	mu    sync.Mutex
+	names []string // renamed into place, not flushed, not marked
+	bytes int64
+}
+
+func (c *Cache) newBatch() (*batch, error) {
+	r, err := c.open(true)
+	if err != nil {
+		return nil, err
+	}
+	return &batch{cache: c, root: r}, nil
+}
+
+// storeFile puts the content of the file at path into the cache as d.
+func (b *batch) storeFile(ctx context.Context, path string, d Digest, m *meter) error {
+	name, err := b.cache.name(d)
+	if err != nil {
+		return err
+	}
+	if err := b.cache.mkdir(b.root, name); err != nil {
+		return err
+	}
+	src, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer src.Close()
+	done, err := b.clone(ctx, src, d, name, m)
+	if done || err != nil {
+		return err
+	}
+	got, err := b.write(ctx, name, d, src, m)
+	if err != nil {
+		return err
+	}
+	if got != "" {
+		return changedError(path)
+	}
+	return nil
+}
+
+func changedError(path string) error {
+	return errs.Hint(errs.New(errs.Conflict, "%s changed while it was being added; nothing was replaced", path),
+		"wait until nothing writes to it, then repeat the command")
+}
+
+// clone shares the blocks of src and checks the result. done is false if the
+// file system cannot do that.
+func (b *batch) clone(ctx context.Context, src *os.File, d Digest, name string, m *meter) (done bool, err error) {
+	if b.cache.noReflink.Load() {
+		return false, nil
+	}
+	t, err := b.root.CreateClone(src, name, 0o666)
+	if errors.Is(err, errors.ErrUnsupported) {
+		b.cache.noReflink.Store(true)
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	defer t.Discard()
+	got, n, err := b.cache.hasher.read(ctx, t, m)
+	if err != nil {
+		return false, err
+	}
+	if string(got) != d.Hex() {
+		return false, changedError(src.Name())
+	}
+	return true, b.publish(t, name, n)
+}
+
+// receive stores what fill writes as the object d. Other content is an error of
+// kind DataCorrupt. fill may be called once only.
+func (b *batch) receive(ctx context.Context, d Digest, fill func(w io.Writer) error) error {
+	name, err := b.cache.name(d)
+	if err != nil {
+		return err
+	}
+	if err := b.cache.mkdir(b.root, name); err != nil {
+		return err
+	}
+	t, err := b.root.Create(name, 0o666)
+	if err != nil {
+		return err
+	}
+	defer t.Discard()
+	sum := b.cache.newSum()
+	if err := fill(io.MultiWriter(t, sum)); err != nil {
+		return fsx.FullDisk(err)
+	}
+	if err := ctx.Err(); err != nil {
+		return context.Cause(ctx)
+	}
+	if got := sum.digest(); string(got) != d.Hex() {
+		return errs.New(errs.DataCorrupt, "the content of %s is that of %s", d, got)
+	}
+	return b.publish(t, name, sum.n)
+}
+
+// write copies r into the object d. other is the digest of the content where it
+// is not d; then nothing is stored.
+func (b *batch) write(ctx context.Context, name string, d Digest, r io.Reader, m *meter) (other Digest, err error) {
+	t, err := b.root.Create(name, 0o666)
+	if err != nil {
+		return "", err
+	}
+	defer t.Discard()
+	got, n, err := b.cache.hasher.copy(ctx, t, r, m)
+	if err != nil {
+		return "", err
+	}
+	if string(got) != d.Hex() {
+		return got, nil
+	}
+	return "", b.publish(t, name, n)
+}
+
+func (b *batch) publish(t *fsx.Temp, name string, size int64) error {
+	big := size >= bigObject
+	durability := fsx.Fast
+	if big {
+		durability = fsx.Flushed
+	}
+	if err := t.Publish(durability); err != nil {
+		return err
+	}
+	return b.stored(name, size, big)
+}
+
+// stored takes note of an object that is in place; flushed ones are marked at
+// once.
+func (b *batch) stored(name string, size int64, flushed bool) error {
+	if flushed {
+		return b.protect(name)
+	}
+	b.mu.Lock()
+	b.names = append(b.names, name)
+	b.bytes += size
+	var due []string
+	if len(b.names) >= batchObjects || b.bytes >= batchBytes {
+		due = b.names
+		b.names, b.bytes = nil, 0
+	}
+	b.mu.Unlock()
+	return b.mark(due)
+}
+
+// finish flushes and marks what is left.
+func (b *batch) finish() error {
+	b.mu.Lock()
+	due := b.names
+	b.names, b.bytes = nil, 0
+	b.mu.Unlock()
+	return b.mark(due)
+}
+
+func (b *batch) mark(names []string) error {
+	if len(names) == 0 {
+		return nil
+	}
+	if err := b.root.Sync(names); err != nil {
+		return err
+	}
+	for _, name := range names {
+		if err := b.protect(name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// protect marks an object as whole. A file system that keeps no modes is no
+// reason to fail: its objects are hashed before use.
+func (b *batch) protect(name string) error {
+	err := b.root.Chmod(name, objectMode)
+	if errors.Is(err, fs.ErrPermission) || errors.Is(err, errors.ErrUnsupported) {
+		return nil
+	}
+	return err
+}
+
+// copy copies r to w and gives the digest and length of what was copied.
+func (h *Hasher) copy(ctx context.Context, w io.Writer, r io.Reader, m *meter) (Digest, int64, error) {
+	d, n, err := h.read(ctx, io.TeeReader(r, w), m)
+	return d, n, fsx.FullDisk(err)
+}
+
+// sum computes a digest of what is written to it.
+type sum struct {
+	alg Algorithm
+	md5 interface {
+		io.Writer
+		Sum([]byte) []byte
+	}
+	block []byte // MD5Dos2Unix: not yet a whole block
+	n     int64
+}
+
+func (c *Cache) newSum() *sum { return &sum{alg: c.alg, md5: md5.New()} }
+
+// Write takes content. It never fails.
+func (s *sum) Write(p []byte) (int, error) {
+	s.n += int64(len(p))
+	if s.alg != MD5Dos2Unix {
+		return s.md5.Write(p)
+	}
+	n := len(p)
+	for len(p) > 0 {
+		k := min(hashBlock-len(s.block), len(p))
+		s.block = append(s.block, p[:k]...)
+		p = p[k:]
+		if len(s.block) == hashBlock {
+			s.md5.Write(dos2unix(s.block))
+			s.block = s.block[:0]
+		}
+	}
+	return n, nil
+}
+
+func (s *sum) digest() Digest {
+	s.md5.Write(dos2unix(s.block))
+	s.block = nil
+	return Digest(hex.EncodeToString(s.md5.Sum(nil)))
+}
+
+func digestBytes(data []byte) Digest {
+	sum := md5.Sum(data)
+	return Digest(hex.EncodeToString(sum[:]))
+}

@@ -1,0 +1,283 @@
+package storage
+
+import (
+	"bytes"
+	"cmp"
+	"crypto/md5"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"io/fs"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"ctrx/internal/errs"
+)
+
+// DirEntry is one file of a directory object.
+type DirEntry struct {
+	MD5     Digest // of the file, never a ".dir"
+	RelPath string // slash separated, relative to the folder
+}
+
+// DirObject lists the files of a folder, sorted by RelPath. Folders without
+// files do not occur in it. A nil DirObject is no folder; an empty one is an
+// empty folder.
+type DirObject []DirEntry
+
+// Sort orders the entries as DVC does: by the code points of the path, so that
+// "sub.x" comes before "sub/b".
+func (o DirObject) Sort() {
+	slices.SortFunc(o, func(a, b DirEntry) int { return comparePaths(a.RelPath, b.RelPath) })
+}
+
+// comparePaths compares by code points as Python does, where a byte that is no
+// UTF-8 stands for a lone surrogate.
+func comparePaths(a, b string) int {
+	if utf8.ValidString(a) && utf8.ValidString(b) {
+		return cmp.Compare(a, b)
+	}
+	return slices.Compare(pythonRunes(a), pythonRunes(b))
+}
+
+// pythonRunes decodes a file name as Python does on POSIX systems: a byte b
+// that is no UTF-8 becomes the lone surrogate U+DC00+b.
+func pythonRunes(s string) []rune {
+	var out []rune
+	for i := 0; i < len(s); {
+		r, n := utf8.DecodeRuneInString(s[i:])
+		if r == utf8.RuneError && n <= 1 {
+			r, n = 0xdc00+rune(s[i]), 1
+		}
+		out = append(out, r)
+		i += n
+	}
+	return out
+}
+
+// Encode gives the bytes of the stored object, as Python's json.dumps writes
+// them: sorted by path, ", " and ": " between parts, everything but ASCII
+// escaped, no newline at the end (dvc-compat 4.3).
+func (o DirObject) Encode() []byte {
+	if !slices.IsSortedFunc(o, func(a, b DirEntry) int { return comparePaths(a.RelPath, b.RelPath) }) {
+		o = slices.Clone(o)
+		o.Sort()
+	}
+	b := make([]byte, 0, 2+80*len(o))
+	b = append(b, '[')
+	for i, e := range o {
+		if i > 0 {
+			b = append(b, ", "...)
+		}
+		b = append(b, `{"md5": "`...)
+		b = append(b, e.MD5...)
+		b = append(b, `", "relpath": `...)
+		b = appendJSONString(b, e.RelPath)
+		b = append(b, '}')
+	}
+	return append(b, ']')
+}
+
+func appendJSONString(b []byte, s string) []byte {
+	const hexDigits = "0123456789abcdef"
+	u16 := func(r rune) {
+		b = append(b, '\\', 'u', hexDigits[r>>12&15], hexDigits[r>>8&15], hexDigits[r>>4&15], hexDigits[r&15])
+	}
+	b = append(b, '"')
+	for i := 0; i < len(s); {
+		c := s[i]
+		if c < utf8.RuneSelf {
+			i++
+			switch {
+			case c == '"' || c == '\\':
+				b = append(b, '\\', c)
+			case c == '\n':
+				b = append(b, `\n`...)
+			case c == '\r':
+				b = append(b, `\r`...)
+			case c == '\t':
+				b = append(b, `\t`...)
+			case c == '\b':
+				b = append(b, `\b`...)
+			case c == '\f':
+				b = append(b, `\f`...)
+			case c < 0x20 || c == 0x7f:
+				u16(rune(c))
+			default:
+				b = append(b, c)
+			}
+			continue
+		}
+		r, n := utf8.DecodeRuneInString(s[i:])
+		switch {
+		case r == utf8.RuneError && n <= 1:
+			u16(0xdc00 + rune(c))
+			n = 1
+		case r >= 0x10000:
+			u16(0xd800 + (r-0x10000)>>10)
+			u16(0xdc00 + (r-0x10000)&0x3ff)
+		default:
+			u16(r)
+		}
+		i += n
+	}
+	return append(b, '"')
+}
+
+// Digest is the digest under which the object is stored, with ".dir".
+func (o DirObject) Digest() Digest {
+	sum := md5.Sum(o.Encode())
+	return Digest(hex.EncodeToString(sum[:]) + ".dir")
+}
+
+// ParseDir reads a stored directory object. It refuses what could not have
+// been made from a folder: digests of another form, paths that are absolute,
+// leave the folder or occur twice, and a file that is also a folder. Such an
+// error has the kind DataCorrupt.
+func ParseDir(data []byte) (DirObject, error) {
+	var raw []struct {
+		MD5     Digest          `json:"md5"`
+		RelPath json.RawMessage `json:"relpath"`
+	}
+	if err := json.Unmarshal(data, &raw); err != nil {
+		return nil, errs.New(errs.DataCorrupt, "directory object: %w", err)
+	}
+	o := make(DirObject, len(raw))
+	for i, e := range raw {
+		rel, err := parseJSONString(e.RelPath)
+		if err != nil {
+			return nil, errs.New(errs.DataCorrupt, "directory object, entry %d: %w", i, err)
+		}
+		if !e.MD5.Valid() || e.MD5.IsDir() {
+			return nil, errs.New(errs.DataCorrupt, "directory object: %q has no valid md5", rel)
+		}
+		if !validRelPath(rel) {
+			return nil, errs.New(errs.DataCorrupt, "directory object: the path %q is not one of a file inside the folder", rel)
+		}
+		o[i] = DirEntry{MD5: e.MD5, RelPath: rel}
+	}
+	o.Sort()
+	return o, o.checkPaths()
+}
+
+func validRelPath(rel string) bool {
+	for part := range strings.SplitSeq(rel, "/") {
+		if part == "" || part == "." || part == ".." || strings.ContainsRune(part, 0) {
+			return false
+		}
+	}
+	return true
+}
+
+// checkPaths finds paths that occur twice or below another file.
+func (o DirObject) checkPaths() error {
+	files := make(map[string]struct{}, len(o))
+	for _, e := range o {
+		if _, twice := files[e.RelPath]; twice {
+			return errs.New(errs.DataCorrupt, "directory object: the path %q occurs twice", e.RelPath)
+		}
+		files[e.RelPath] = struct{}{}
+	}
+	for _, e := range o {
+		for i := strings.LastIndexByte(e.RelPath, '/'); i > 0; i = strings.LastIndexByte(e.RelPath[:i], '/') {
+			if _, file := files[e.RelPath[:i]]; file {
+				return errs.New(errs.DataCorrupt, "directory object: %q is a file and a folder", e.RelPath[:i])
+			}
+		}
+	}
+	return nil
+}
+
+// parseJSONString decodes a JSON string, keeping lone surrogates of the range
+// that stands for bytes as those bytes, which encoding/json would lose.
+func parseJSONString(raw []byte) (string, error) {
+	if !bytes.Contains(raw, []byte(`\u`)) {
+		var s string
+		err := json.Unmarshal(raw, &s)
+		if err == nil && len(raw) > 0 && raw[0] != '"' {
+			err = errors.New("relpath is not a string")
+		}
+		return s, err
+	}
+	// Each \uDCxx that does not follow a high surrogate is cut out and put
+	// back as a byte.
+	var out strings.Builder
+	start := 1 // the present piece begins here; raw[0] is the quote
+	piece := func(end int) error {
+		var s string
+		quoted := append(append([]byte{'"'}, raw[start:end]...), '"')
+		err := json.Unmarshal(quoted, &s)
+		out.WriteString(s)
+		return err
+	}
+	high := -1 // where the last high surrogate's escape ends
+	for i := 1; i < len(raw)-1; {
+		if raw[i] != '\\' {
+			i++
+			continue
+		}
+		if raw[i+1] != 'u' || i+6 > len(raw)-1 {
+			i += 2
+			continue
+		}
+		r, err := strconv.ParseUint(string(raw[i+2:i+6]), 16, 32)
+		if err != nil {
+			return "", errors.New("bad escape in relpath")
+		}
+		switch {
+		case r >= 0xd800 && r < 0xdc00:
+			high = i + 6
+		case r >= 0xdc80 && r <= 0xdcff && high != i:
+			if err := piece(i); err != nil {
+				return "", err
+			}
+			out.WriteByte(byte(r - 0xdc00))
+			start = i + 6
+		}
+		i += 6
+	}
+	if err := piece(max(len(raw)-1, start)); err != nil {
+		return "", err
+	}
+	return out.String(), nil
+}
+
+// EntryChange is a difference between two directory objects.
+type EntryChange struct {
+	RelPath string
+	Old     Digest // empty: added
+	New     Digest // empty: deleted
+}
+
+// DiffDir lists how the folder old differs from the folder new, sorted by path.
+func DiffDir(old, new DirObject) []EntryChange {
+	had := make(map[string]Digest, len(old))
+	for _, e := range old {
+		had[e.RelPath] = e.MD5
+	}
+	var out []EntryChange
+	for _, e := range new {
+		was := had[e.RelPath]
+		delete(had, e.RelPath)
+		if was != e.MD5 {
+			out = append(out, EntryChange{RelPath: e.RelPath, Old: was, New: e.MD5})
+		}
+	}
+	for rel, was := range had {
+		out = append(out, EntryChange{RelPath: rel, Old: was})
+	}
+	slices.SortFunc(out, func(a, b EntryChange) int { return comparePaths(a.RelPath, b.RelPath) })
+	return out
+}
+
+// Find gives the digest of a member, or fs.ErrNotExist.
+func (o DirObject) Find(relpath string) (Digest, error) {
+	for _, e := range o {
+		if e.RelPath == relpath {
+			return e.MD5, nil
+		}
+	}
+	return "", fs.ErrNotExist
+}

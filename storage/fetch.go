@@ -1,0 +1,234 @@
+package storage
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"sync/atomic"
+
+	"golang.org/x/sync/errgroup"
+
+	"ctrx/internal/errs"
+)
+
+// Fetch downloads the objects that the cache does not have. Content is hashed
+// while it arrives; other content than the digest promises is an error of kind
+// DataCorrupt and never gets into the cache. Objects that neither side has are
+// listed in the result. Failures of single objects give a *TransferError after
+// the rest was done.
+func Fetch(ctx context.Context, o TransferOptions) (Transfer, error) {
+	f := &fetch{TransferOptions: o.withDefaults(), tally: tally{present: map[Digest]bool{}}}
+	out, err := f.result(ctx, "download", f.run(ctx))
+	if err != nil {
+		return out, fmt.Errorf("fetch: %w", err)
+	}
+	return out, nil
+}
+
+type fetch struct {
+	TransferOptions
+	tally
+	paths map[Digest]string
+	trees []fetchedTree
+}
+
+// fetchedTree is a directory object that came from the remote and is stored
+// after its members.
+type fetchedTree struct {
+	digest Digest
+	data   []byte
+}
+
+func (f *fetch) run(ctx context.Context) error {
+	files, err := f.plan(ctx)
+	if err != nil {
+		return err
+	}
+	local, err := f.Cache.hasAll(ctx, files)
+	if err != nil {
+		return err
+	}
+	var todo []Digest
+	for _, d := range files {
+		if !local[d] {
+			todo = append(todo, d)
+		}
+	}
+	size, known, err := f.sizes(ctx, todo, false)
+	if err != nil {
+		return err
+	}
+	var total int64
+	if known {
+		wanted := todo
+		todo = nil
+		for _, d := range wanted {
+			n, ok := size[d]
+			if !ok {
+				f.missing(MissingObject{Digest: d, RelPath: f.paths[d]})
+				continue
+			}
+			todo = append(todo, d)
+			total += n
+		}
+	}
+	b, err := f.Cache.newBatch()
+	if err != nil {
+		return err
+	}
+	m := newMeter(f.Sink, "fetch", "B", total)
+	defer m.finish()
+	err = f.download(ctx, b, todo, m)
+	if e := b.finish(); err == nil {
+		err = e
+	}
+	if err != nil {
+		return err
+	}
+	// A folder with missing members is stored too: what is there can be
+	// checked out, and the rest is known by name.
+	for _, t := range f.trees {
+		if err := f.Cache.put(ctx, t.digest, bytes.NewReader(t.data)); err != nil {
+			return err
+		}
+		f.done(t.digest, int64(len(t.data)))
+	}
+	return nil
+}
+
+// plan gets the directory objects and lists the files to have.
+func (f *fetch) plan(ctx context.Context) ([]Digest, error) {
+	f.paths = map[Digest]string{}
+	var files, absent []Digest
+	add := func(tree DirObject) {
+		for _, e := range tree {
+			files = append(files, e.MD5)
+			f.paths[e.MD5] = e.RelPath
+		}
+	}
+	for _, d := range unique(f.Objects) {
+		if !d.Valid() {
+			return nil, errs.New(errs.ProjectFile, "%q is not a hash", string(d))
+		}
+		if !d.IsDir() {
+			files = append(files, d)
+			continue
+		}
+		tree, err := f.Cache.ReadDir(ctx, d)
+		if errors.Is(err, fs.ErrNotExist) || errs.KindOf(err) == errs.DataCorrupt {
+			absent = append(absent, d)
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		add(tree)
+	}
+	data := make([][]byte, len(absent))
+	g, gctx := errgroup.WithContext(ctx)
+	g.SetLimit(f.Jobs)
+	for i, d := range absent {
+		g.Go(func() error {
+			var err error
+			data[i], err = f.readDir(gctx, d)
+			if errors.Is(err, fs.ErrNotExist) {
+				f.missing(MissingObject{Digest: d})
+				return nil
+			}
+			if err != nil {
+				return f.fail(gctx, d, err)
+			}
+			return nil
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return nil, err
+	}
+	for i, d := range absent {
+		if data[i] == nil {
+			continue
+		}
+		tree, err := parseDirOf(data[i], d)
+		if err != nil {
+			return nil, err
+		}
+		f.trees = append(f.trees, fetchedTree{d, data[i]})
+		add(tree)
+	}
+	return unique(files), nil
+}
+
+// readDir reads a directory object of the remote.
+func (o TransferOptions) readDir(ctx context.Context, d Digest) ([]byte, error) {
+	var buf bytes.Buffer
+	err := o.Retry.do(ctx, func() error {
+		buf.Reset()
+		if err := o.Remote.Get(ctx, o.key(d), &buf); err != nil {
+			return err
+		}
+		_, err := parseDirOf(buf.Bytes(), d)
+		return err
+	})
+	return buf.Bytes(), err
+}
+
+// download gets the objects, several at a time.
+func (f *fetch) download(ctx context.Context, b *batch, ds []Digest, m *meter) error {
+	g, gctx := errgroup.WithContext(ctx)
+	g.SetLimit(f.Jobs)
+	for _, d := range ds {
+		g.Go(func() error {
+			if gctx.Err() != nil {
+				return context.Cause(gctx)
+			}
+			var n int64
+			err := f.Retry.do(gctx, func() (err error) {
+				n, err = f.get(gctx, b, d, m)
+				return err
+			})
+			if errors.Is(err, fs.ErrNotExist) {
+				f.missing(MissingObject{Digest: d, RelPath: f.paths[d]})
+				return nil
+			}
+			if err != nil {
+				return f.fail(gctx, d, err)
+			}
+			f.done(d, n)
+			return nil
+		})
+	}
+	return g.Wait()
+}
+
+func (f *fetch) get(ctx context.Context, b *batch, d Digest, m *meter) (int64, error) {
+	var n atomic.Int64
+	err := b.receive(ctx, d, func(w io.Writer) error {
+		return f.Remote.Get(ctx, f.key(d), io.MultiWriter(w, countTo(&n, m)))
+	})
+	if err == nil {
+		return n.Load(), nil
+	}
+	m.add(-n.Load())
+	if errs.KindOf(err) == errs.DataCorrupt {
+		return 0, errs.Hint(fmt.Errorf("object %s on the remote is corrupt: %w", d, err),
+			"push it again from a machine that has it: remove it from the remote, then `ctrx push`")
+	}
+	return 0, err
+}
+
+type counter struct {
+	n *atomic.Int64
+	m *meter
+}
+
+func countTo(n *atomic.Int64, m *meter) io.Writer { return counter{n, m} }
+
+// Write counts.
+func (c counter) Write(p []byte) (int, error) {
+	c.n.Add(int64(len(p)))
+	c.m.add(int64(len(p)))
+	return len(p), nil
+}

@@ -1,0 +1,309 @@
+package storage
+
+import (
+	"bytes"
+	"context"
+	"crypto/md5"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"ctrx/internal/errs"
+	"ctrx/internal/event"
+)
+
+// Tree is the content of a file or folder: what a hashing found.
+type Tree struct {
+	Digest
+	Meta
+	Dir DirObject // nil for a file
+
+	// prints are the fingerprints of the members as they were hashed, in the
+	// order of Dir (one for a file). They let Commit see a file that changed
+	// since. nil where a Tree was not made by a Hasher.
+	prints []fingerprint
+}
+
+// Matches tells whether the content is the one that was recorded.
+func (t Tree) Matches(recorded Digest) bool { return t.Digest != "" && t.Digest == recorded }
+
+// Hasher computes the digests of files and folders, several files at a time,
+// reading each in pieces. It is safe for concurrent use.
+type Hasher struct {
+	state *State
+	alg   Algorithm
+	jobs  int
+	sink  event.Sink
+	pool  *sync.Pool // of *[]byte, hashBlock long
+}
+
+// hashBlock is the read size. MD5Dos2Unix looks at each MiB by itself, so it
+// is part of that format.
+const hashBlock = 1 << 20
+
+// worthWaiting is the amount of just-written data from which on it pays to wait
+// a clock tick before hashing, so that the result can be remembered.
+const worthWaiting = 1 << 20
+
+// NewHasher makes a Hasher. state may be nil. jobs is the number of files read
+// at a time, 0 for the number of processors. sink may be nil.
+func NewHasher(state *State, jobs int, sink event.Sink) *Hasher {
+	if jobs <= 0 {
+		jobs = runtime.GOMAXPROCS(0)
+	}
+	return &Hasher{state: state, alg: MD5, jobs: jobs, sink: sink, pool: newBlockPool()}
+}
+
+func newBlockPool() *sync.Pool {
+	return &sync.Pool{New: func() any { b := make([]byte, hashBlock); return &b }}
+}
+
+// WithAlgorithm is a Hasher that differs in its algorithm only.
+func (h *Hasher) WithAlgorithm(a Algorithm) *Hasher {
+	c := *h
+	c.alg = a
+	return &c
+}
+
+// Hash computes the Tree of a file or folder. The path may be a symbolic link.
+// A path that is not there gives an error that wraps fs.ErrNotExist.
+func (h *Hasher) Hash(ctx context.Context, path string, ignore Ignore) (Tree, error) {
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return Tree{}, fmt.Errorf("hash %s: %w", path, err)
+	}
+	info, link, err := statFollow(abs)
+	if err != nil {
+		return Tree{}, err
+	}
+	if !info.IsDir() {
+		return h.hashFile(ctx, abs, info, link)
+	}
+	return h.hashDir(ctx, abs, ignore)
+}
+
+func (h *Hasher) hashFile(ctx context.Context, abs string, info fs.FileInfo, link bool) (Tree, error) {
+	if !info.Mode().IsRegular() {
+		return Tree{}, errs.New(errs.Failed, "%s is neither a file nor a folder (%s)", abs, info.Mode().Type())
+	}
+	t := Tree{Meta: Meta{IsExec: info.Mode()&0o111 != 0}}
+	// Nearly always the answer is known: no reader is started for that.
+	print := fingerprintOf(info)
+	d, known := h.state.lookup(abs, h.alg, print)
+	if !known {
+		out, err := h.files(ctx, abs, []found{{info: info, link: link}})
+		if err != nil {
+			return Tree{}, err
+		}
+		d, print = out[0].digest, out[0].print
+	}
+	t.Digest, t.Size, t.prints = d, print.size, []fingerprint{print}
+	return t, nil
+}
+
+func (h *Hasher) hashDir(ctx context.Context, abs string, ignore Ignore) (Tree, error) {
+	w := walker{root: abs, ignore: ignore}
+	if err := w.walk(ctx); err != nil {
+		return Tree{}, fmt.Errorf("hash %s: %w", abs, err)
+	}
+	out, err := h.files(ctx, abs, w.files)
+	if err != nil {
+		return Tree{}, err
+	}
+	t := Tree{Dir: make(DirObject, len(out)), prints: make([]fingerprint, len(out))}
+	for i, f := range out {
+		t.Dir[i] = DirEntry{MD5: f.digest, RelPath: w.files[i].rel}
+		t.prints[i] = f.print
+		t.Size += f.print.size
+	}
+	t.NFiles = len(out)
+	t.Digest = t.Dir.Digest()
+	return t, nil
+}
+
+// Changed tells whether the content at path is another than the recorded one.
+// A recorded size (negative: unknown) that differs saves the hashing of a file.
+// A path that is not there gives an error that wraps fs.ErrNotExist.
+func (h *Hasher) Changed(ctx context.Context, path string, recorded Digest, size int64, ignore Ignore) (bool, error) {
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return false, fmt.Errorf("hash %s: %w", path, err)
+	}
+	info, link, err := statFollow(abs)
+	if err != nil {
+		return false, err
+	}
+	if info.IsDir() != recorded.IsDir() || !info.IsDir() && size >= 0 && info.Size() != size {
+		return true, nil
+	}
+	var t Tree
+	if info.IsDir() {
+		t, err = h.hashDir(ctx, abs, ignore)
+	} else {
+		t, err = h.hashFile(ctx, abs, info, link)
+	}
+	return !t.Matches(recorded), err
+}
+
+// hashed is the result for one file.
+type hashed struct {
+	digest Digest
+	print  fingerprint
+}
+
+// files hashes the files below root (or root itself, where rel is empty), and
+// gives the results in the same order. Broken links get no digest.
+func (h *Hasher) files(ctx context.Context, root string, files []found) ([]hashed, error) {
+	out := make([]hashed, len(files))
+	var todo, fresh []int
+	var bytes, freshBytes int64
+	now := time.Now()
+	for i, f := range files {
+		if f.broken {
+			continue
+		}
+		p := fingerprintOf(f.info)
+		if d, ok := h.state.lookup(join(root, f.rel), h.alg, p); ok {
+			out[i] = hashed{digest: d, print: p}
+			continue
+		}
+		bytes += f.info.Size()
+		if settled(f.info.ModTime(), now) {
+			todo = append(todo, i)
+		} else {
+			fresh = append(fresh, i)
+			freshBytes += f.info.Size()
+		}
+	}
+	m := newMeter(h.sink, "hash", "B", bytes)
+	defer m.finish()
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(h.jobs)
+	wait := freshBytes >= worthWaiting && h.state != nil
+	for n, i := range append(todo, fresh...) {
+		g.Go(func() error {
+			path := join(root, files[i].rel)
+			if wait && n >= len(todo) {
+				if err := waitSettled(ctx, files[i].info.ModTime()); err != nil {
+					return err
+				}
+			}
+			var err error
+			out[i], err = h.file(ctx, path, m)
+			return err
+		})
+	}
+	return out, g.Wait()
+}
+
+func join(root, rel string) string {
+	if rel == "" {
+		return root
+	}
+	return root + string(filepath.Separator) + filepath.FromSlash(rel)
+}
+
+// waitSettled sleeps until the tick of the clock that set mtime has passed, if
+// that is soon.
+func waitSettled(ctx context.Context, mtime time.Time) error {
+	left := tick(mtime) - time.Since(mtime)
+	if left <= 0 || left > 100*time.Millisecond {
+		return nil
+	}
+	t := time.NewTimer(left + time.Millisecond)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-t.C:
+		return nil
+	}
+}
+
+// file reads one file, and remembers its digest if that is safe.
+func (h *Hasher) file(ctx context.Context, path string, m *meter) (hashed, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return hashed{}, fmt.Errorf("hash: %w", err)
+	}
+	defer f.Close()
+	before, err := f.Stat()
+	if err != nil {
+		return hashed{}, fmt.Errorf("hash: %w", err)
+	}
+	start := time.Now()
+	if h.state != nil {
+		start = h.state.now()
+	}
+	d, n, err := h.read(ctx, f, m)
+	if err != nil {
+		return hashed{}, fmt.Errorf("hash %s: %w", path, err)
+	}
+	after, err := f.Stat()
+	if err != nil {
+		return hashed{}, fmt.Errorf("hash: %w", err)
+	}
+	p := fingerprintOf(before)
+	if p == fingerprintOf(after) && p.size == n && settled(before.ModTime(), start) {
+		h.state.record(path, h.alg, p, d)
+	}
+	p.size = n
+	return hashed{digest: d, print: p}, nil
+}
+
+// read hashes a stream in pieces, and gives the number of bytes read.
+func (h *Hasher) read(ctx context.Context, r io.Reader, m *meter) (Digest, int64, error) {
+	block := h.pool.Get().(*[]byte)
+	defer h.pool.Put(block)
+	sum := md5.New()
+	var total int64
+	for {
+		if ctx.Err() != nil {
+			return "", total, context.Cause(ctx)
+		}
+		n, err := io.ReadFull(r, *block)
+		data := (*block)[:n]
+		if h.alg == MD5Dos2Unix {
+			data = dos2unix(data)
+		}
+		sum.Write(data)
+		total += int64(n)
+		m.add(int64(n))
+		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+			return Digest(hex.EncodeToString(sum.Sum(nil))), total, nil
+		}
+		if err != nil {
+			return "", total, err
+		}
+	}
+}
+
+// dos2unix shortens line ends if the first 512 bytes look like text: no NUL,
+// and at most 30 % other than printable ASCII and common white space
+// (dvc-compat 4.2).
+func dos2unix(data []byte) []byte {
+	head := data[:min(len(data), 512)]
+	odd := 0
+	for _, c := range head {
+		switch {
+		case c == 0:
+			return data
+		case c >= 0x20 && c < 0x7f, c == '\n', c == '\r', c == '\t', c == '\f', c == '\b':
+		default:
+			odd++
+		}
+	}
+	if odd*10 > len(head)*3 {
+		return data
+	}
+	return bytes.ReplaceAll(data, []byte("\r\n"), []byte("\n"))
+}

@@ -1,0 +1,185 @@
+package storage
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+
+	"ctrx/internal/errs"
+	"ctrx/internal/fsx"
+)
+
+// LinkType is a way to make a workspace file out of a cache object.
+type LinkType string
+
+// The types, as spelled in cache.type.
+const (
+	Reflink  LinkType = "reflink"  // shares blocks until one side changes
+	Hardlink LinkType = "hardlink" // the same file under a second name, read-only
+	Symlink  LinkType = "symlink"  // a link to the absolute path of the object, read-only
+	Copy     LinkType = "copy"
+)
+
+// DefaultLinks is the order that DVC uses when cache.type is not set.
+func DefaultLinks() []LinkType { return []LinkType{Reflink, Copy} }
+
+// ParseLinks reads a value of cache.type: link types separated by commas.
+func ParseLinks(s string) ([]LinkType, error) {
+	var out []LinkType
+	for part := range strings.SplitSeq(s, ",") {
+		l := LinkType(strings.TrimSpace(part))
+		switch l {
+		case Reflink, Hardlink, Symlink, Copy:
+			out = append(out, l)
+		default:
+			return nil, errs.New(errs.ProjectFile, "cache.type: %q is not one of reflink, hardlink, symlink, copy", part)
+		}
+	}
+	return out, nil
+}
+
+// linker makes workspace files out of objects of one cache. What link types
+// work between the two places is found by trying.
+type linker struct {
+	cache *Cache
+	ws    *fsx.Root
+	types []LinkType
+	first atomic.Int32 // index of the first type that may work
+}
+
+func newLinker(c *Cache, ws *fsx.Root, copyOnly bool) *linker {
+	l := &linker{cache: c, ws: ws, types: c.opts.Links}
+	if copyOnly {
+		l.types = []LinkType{Copy}
+	}
+	return l
+}
+
+// place makes the file name in the workspace out of the object d, in one step.
+// exec asks for the user's execute bit, which only a file of its own can have:
+// on a link it would change the object.
+func (l *linker) place(ctx context.Context, d Digest, name string, exec bool, m *meter) error {
+	for i := int(l.first.Load()); i < len(l.types); i++ {
+		t := l.types[i]
+		if exec && (t == Hardlink || t == Symlink) {
+			t = Copy
+		}
+		err := l.try(ctx, t, d, name, exec, m)
+		if err == nil {
+			return nil
+		}
+		if !linkUnsupported(err) {
+			return fmt.Errorf("check out %s: %w", filepath.Join(l.ws.Dir(), name), err)
+		}
+		l.first.CompareAndSwap(int32(i), int32(i+1))
+	}
+	return errs.Hint(errs.New(errs.Failed, "check out %s: none of the link types %v works between the cache %s and the workspace",
+		filepath.Join(l.ws.Dir(), name), l.types, l.cache.dir), "ctrx config cache.type reflink,copy")
+}
+
+func (l *linker) try(ctx context.Context, t LinkType, d Digest, name string, exec bool, m *meter) error {
+	perm := fs.FileMode(0o666)
+	if exec {
+		perm = 0o766 // like DVC, only the user's bit
+	}
+	if t == Copy {
+		return l.copy(ctx, d, name, perm, m)
+	}
+	src, err := l.cache.Open(d)
+	if err != nil {
+		return err
+	}
+	defer src.Close()
+	info, err := src.Stat()
+	if err != nil {
+		return err
+	}
+	switch {
+	case t == Symlink:
+		err = l.ws.Symlink(l.cache.Path(d), name)
+	case t == Reflink:
+		err = l.ws.Reflink(src, name, perm)
+	case info.Size() == 0: // as DVC does: all empty files would be one file
+		err = l.empty(name, perm)
+	default:
+		err = l.ws.Link(l.cache.Path(d), name)
+	}
+	if err == nil {
+		m.add(info.Size())
+	}
+	return err
+}
+
+func (l *linker) empty(name string, perm fs.FileMode) error {
+	t, err := l.ws.Create(name, perm)
+	if err != nil {
+		return err
+	}
+	return t.Publish(fsx.Fast)
+}
+
+// copy copies an object, and checks it on the way: a disk that lost a bit must
+// not get into results.
+func (l *linker) copy(ctx context.Context, d Digest, name string, perm fs.FileMode, m *meter) error {
+	src, err := l.cache.Open(d)
+	if err != nil {
+		return err
+	}
+	defer src.Close()
+	t, err := l.ws.Create(name, perm)
+	if err != nil {
+		return err
+	}
+	defer t.Discard()
+	got, _, err := l.cache.hasher.copy(ctx, t, src, m)
+	if err != nil {
+		return err
+	}
+	if string(got) != d.Hex() {
+		return errs.Hint(errs.New(errs.DataCorrupt, "the cache object %s is corrupt", l.cache.Path(d)),
+			"remove that file, then `ctrx fetch` it again")
+	}
+	// No flush: what is lost in a power cut is in the cache.
+	return t.Publish(fsx.Fast)
+}
+
+// linkUnsupported tells the errors that mean "this kind of link does not work
+// here".
+func linkUnsupported(err error) bool {
+	return errors.Is(err, errors.ErrUnsupported) || isLinkRefused(err)
+}
+
+// placed tells whether the workspace file is already what the first link type
+// that may work would make of the object d, given that its content is right.
+// Only that type counts: a copy is not good enough where a hardlink is wanted
+// and a copy is the second choice.
+func (l *linker) placed(d Digest, name string) bool {
+	i := int(l.first.Load())
+	info, err := l.ws.Lstat(name)
+	if err != nil || i >= len(l.types) {
+		return false
+	}
+	link := info.Mode()&fs.ModeSymlink != 0
+	ino, nlink := inode(info)
+	switch l.types[i] {
+	case Copy, Reflink: // which of the two it is cannot be seen
+		return !link && nlink <= 1
+	case Symlink:
+		target, err := l.ws.Readlink(name)
+		return link && err == nil && target == l.cache.Path(d)
+	}
+	if link || info.Size() == 0 {
+		return !link
+	}
+	object, err := os.Lstat(l.cache.Path(d))
+	if err != nil || nlink <= 1 {
+		return false
+	}
+	objectIno, _ := inode(object)
+	return ino == objectIno
+}

@@ -1,0 +1,69 @@
+package storage
+
+import (
+	"sync"
+	"time"
+
+	"ctrx/internal/event"
+)
+
+// progressEvery is the least time between two progress events; the eye sees no
+// more, and ten thousand small files would otherwise send ten thousand events.
+const progressEvery = 100 * time.Millisecond
+
+// meter adds up progress and reports it to a sink. Its methods are safe for
+// concurrent use; a meter that never moved reports nothing.
+type meter struct {
+	sink event.Sink
+	text string
+	unit string
+
+	mu          sync.Mutex
+	done, total int64
+	last        time.Time
+	sent        bool
+}
+
+func newMeter(sink event.Sink, text, unit string, total int64) *meter {
+	if sink == nil {
+		sink = event.Discard
+	}
+	return &meter{sink: sink, text: text, unit: unit, total: total}
+}
+
+func (m *meter) add(n int64) {
+	m.mu.Lock()
+	m.done += n
+	now := time.Now()
+	due := now.Sub(m.last) >= progressEvery
+	if due {
+		m.last, m.sent = now, true
+	}
+	e := m.event()
+	m.mu.Unlock()
+	if due {
+		m.sink.Send(e)
+	}
+}
+
+func (m *meter) event() event.Event {
+	return event.Event{Type: event.Progress, Text: m.text, Done: m.done, Total: m.total, Unit: m.unit}
+}
+
+// finish reports the end of work that was reported before.
+func (m *meter) finish() {
+	m.mu.Lock()
+	e := m.event()
+	sent := m.sent
+	m.mu.Unlock()
+	if sent {
+		e.Final = true
+		m.sink.Send(e)
+	}
+}
+
+// Write lets a meter count what passes through an io.Copy.
+func (m *meter) Write(p []byte) (int, error) {
+	m.add(int64(len(p)))
+	return len(p), nil
+}

@@ -1,0 +1,219 @@
+package storage
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+
+	"golang.org/x/sync/errgroup"
+
+	"ctrx/internal/errs"
+)
+
+// Push uploads the objects that the remote does not have: files first, and a
+// directory object only when all its members are there. Objects that neither
+// side has are listed in the result; so are folders with such members, which
+// are then not uploaded. Failures of single objects give a *TransferError after
+// the rest was done.
+func Push(ctx context.Context, o TransferOptions) (Transfer, error) {
+	p := &push{TransferOptions: o.withDefaults(), tally: tally{present: map[Digest]bool{}}}
+	out, err := p.result(ctx, "upload", p.run(ctx))
+	if err != nil {
+		return out, fmt.Errorf("push: %w", err)
+	}
+	return out, nil
+}
+
+type push struct {
+	TransferOptions
+	tally
+	trees map[Digest]DirObject // folders that may have to be uploaded
+	paths map[Digest]string    // of members, for messages
+}
+
+func (p *push) run(ctx context.Context) error {
+	files, dirs, err := p.plan(ctx)
+	if err != nil {
+		return err
+	}
+	local, err := p.Cache.hasAll(ctx, files)
+	if err != nil {
+		return err
+	}
+	remote, _, err := p.sizes(ctx, files, true)
+	if err != nil {
+		return err
+	}
+	var todo []Digest
+	var total int64
+	for _, d := range files {
+		if _, ok := remote[d]; ok {
+			p.present[d] = true
+		} else if local[d] {
+			todo = append(todo, d)
+			total += p.size(d)
+		} else {
+			p.missing(MissingObject{Digest: d, RelPath: p.paths[d]})
+		}
+	}
+	for _, d := range dirs {
+		total += p.size(d)
+	}
+	m := newMeter(p.Sink, "push", "B", total)
+	defer m.finish()
+	if err := p.upload(ctx, todo, m); err != nil {
+		return err
+	}
+	if err := flush(ctx, p.Remote); err != nil {
+		return err
+	}
+	var whole []Digest
+	for _, d := range dirs {
+		complete := true
+		for _, e := range p.trees[d] {
+			complete = complete && p.present[e.MD5]
+		}
+		if complete {
+			whole = append(whole, d)
+		}
+	}
+	if err := p.upload(ctx, whole, m); err != nil {
+		return err
+	}
+	return flush(ctx, p.Remote)
+}
+
+// plan finds the files to look for and the directory objects that the remote
+// lacks.
+func (p *push) plan(ctx context.Context) (files, dirs []Digest, err error) {
+	p.trees, p.paths = map[Digest]DirObject{}, map[Digest]string{}
+	var all []Digest
+	for _, d := range unique(p.Objects) {
+		if !d.Valid() {
+			return nil, nil, errs.New(errs.ProjectFile, "%q is not a hash", string(d))
+		}
+		if d.IsDir() {
+			all = append(all, d)
+		} else {
+			files = append(files, d)
+		}
+	}
+	there, _, err := p.sizes(ctx, all, true)
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, d := range all {
+		_, remote := there[d]
+		if remote && !p.CheckMembers {
+			continue
+		}
+		tree, err := p.Cache.ReadDir(ctx, d)
+		switch {
+		case errors.Is(err, fs.ErrNotExist) && !remote:
+			p.missing(MissingObject{Digest: d})
+			continue
+		case errors.Is(err, fs.ErrNotExist):
+			continue // only the remote has it: its own business
+		case err != nil:
+			return nil, nil, err
+		}
+		p.trees[d] = tree
+		if !remote {
+			dirs = append(dirs, d)
+		}
+		for _, e := range tree {
+			files = append(files, e.MD5)
+			p.paths[e.MD5] = e.RelPath
+		}
+	}
+	return unique(files), dirs, nil
+}
+
+// size of a local object in bytes; only for progress.
+func (p *push) size(d Digest) int64 {
+	name, err := p.Cache.name(d)
+	if err != nil {
+		return 0
+	}
+	r, err := p.Cache.open(false)
+	if err != nil {
+		return 0
+	}
+	info, err := r.Lstat(name)
+	if err != nil {
+		return 0
+	}
+	return info.Size()
+}
+
+// upload puts the objects, several at a time.
+func (p *push) upload(ctx context.Context, ds []Digest, m *meter) error {
+	g, gctx := errgroup.WithContext(ctx)
+	g.SetLimit(p.Jobs)
+	for _, d := range ds {
+		g.Go(func() error {
+			if gctx.Err() != nil {
+				return context.Cause(gctx)
+			}
+			var size int64
+			err := p.Retry.do(gctx, func() (err error) {
+				size, err = p.put(gctx, d, m)
+				return err
+			})
+			if err != nil {
+				return p.fail(gctx, d, err)
+			}
+			p.done(d, size)
+			return nil
+		})
+	}
+	return g.Wait()
+}
+
+func (p *push) put(ctx context.Context, d Digest, m *meter) (int64, error) {
+	f, err := p.Cache.Open(d)
+	if err != nil {
+		return 0, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return 0, err
+	}
+	r := &meteredReader{r: f, m: m}
+	if err := p.Remote.Put(ctx, p.key(d), r, info.Size()); err != nil {
+		m.add(-r.most)
+		return 0, err
+	}
+	m.add(info.Size() - r.most)
+	return info.Size(), nil
+}
+
+// meteredReader reports how far its reader was read. Reading a part a second
+// time, as for a signature, is not progress.
+type meteredReader struct {
+	r    io.ReadSeeker
+	m    *meter
+	at   int64
+	most int64
+}
+
+func (r *meteredReader) Read(p []byte) (int, error) {
+	n, err := r.r.Read(p)
+	r.at += int64(n)
+	if r.at > r.most {
+		r.m.add(r.at - r.most)
+		r.most = r.at
+	}
+	return n, err
+}
+
+func (r *meteredReader) Seek(offset int64, whence int) (int64, error) {
+	at, err := r.r.Seek(offset, whence)
+	if err == nil {
+		r.at = at
+	}
+	return at, err
+}

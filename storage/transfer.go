@@ -1,0 +1,200 @@
+package storage
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+
+	"ctrx/internal/errs"
+	"ctrx/internal/event"
+)
+
+// TransferOptions say what Push, Fetch and Status work on.
+type TransferOptions struct {
+	Cache   *Cache
+	Remote  Backend
+	Objects []Digest   // files and directory objects; members of the latter are found by themselves
+	Jobs    int        // objects at a time; 0: four per processor, at least 16
+	Retry   Retry      // of transient failures
+	Sink    event.Sink // progress in bytes; may be nil
+	// CheckMembers makes Push and Status look for every member of a folder on
+	// the remote. Without it a directory object there vouches for its members,
+	// which is what DVC assumes and what Push takes care of.
+	CheckMembers bool
+}
+
+func (o TransferOptions) withDefaults() TransferOptions {
+	if o.Jobs <= 0 {
+		o.Jobs = max(16, 4*runtime.GOMAXPROCS(0))
+	}
+	if o.Sink == nil {
+		o.Sink = event.Discard
+	}
+	return o
+}
+
+func (o TransferOptions) key(d Digest) string { return o.Cache.alg.Key(d) }
+
+// Transfer is what Push or Fetch did.
+type Transfer struct {
+	Files   int             // objects that are files, transferred
+	Dirs    int             // directory objects transferred
+	Bytes   int64           // content of both
+	Missing []MissingObject // neither in the cache nor on the remote: worth a warning, no failure
+}
+
+// TransferError says that some objects could not be transferred. Its kind is
+// that of the failures where they agree, else Failed.
+type TransferError struct {
+	Verb   string // "upload" or "download"
+	Failed []FailedObject
+}
+
+// FailedObject is an object that could not be transferred.
+type FailedObject struct {
+	Digest Digest
+	Err    error
+}
+
+// Error counts the failures and shows one for each different cause.
+func (e *TransferError) Error() string {
+	var b strings.Builder
+	noun := "files"
+	if len(e.Failed) == 1 {
+		noun = "file"
+	}
+	fmt.Fprintf(&b, "%d %s failed to %s", len(e.Failed), noun, e.Verb)
+	const show = 3
+	for i, f := range e.Failed {
+		if i == show {
+			fmt.Fprintf(&b, "; and %d more", len(e.Failed)-show)
+			break
+		}
+		sep := "; "
+		if i == 0 {
+			sep = ": "
+		}
+		fmt.Fprintf(&b, "%s%v", sep, f.Err)
+	}
+	return b.String()
+}
+
+// Unwrap gives the causes.
+func (e *TransferError) Unwrap() []error {
+	out := make([]error, len(e.Failed))
+	for i, f := range e.Failed {
+		out[i] = f.Err
+	}
+	return out
+}
+
+// Kind is the common kind of the failures.
+func (e *TransferError) Kind() errs.Kind {
+	kind := errs.KindOf(e.Failed[0].Err)
+	for _, f := range e.Failed {
+		if errs.KindOf(f.Err) != kind {
+			return errs.Failed
+		}
+	}
+	return kind
+}
+
+// Hint is that of the first failure that has one.
+func (e *TransferError) Hint() string {
+	for _, f := range e.Failed {
+		if h := errs.HintOf(f.Err); h != "" {
+			return h
+		}
+	}
+	return "what was transferred stays: repeat the command to do the rest"
+}
+
+// hopeless tells the failures that every other object would meet as well.
+func hopeless(err error) bool {
+	switch errs.KindOf(err) {
+	case errs.Auth, errs.Unreachable, errs.Interrupted, errs.Terminated:
+		return true
+	case errs.NotFound: // the bucket or folder, not the object
+		return !errors.Is(err, fs.ErrNotExist)
+	}
+	return false
+}
+
+// tally collects what workers did.
+type tally struct {
+	mu      sync.Mutex
+	out     Transfer
+	failed  []FailedObject
+	present map[Digest]bool // on the target after the transfer
+}
+
+func (t *tally) done(d Digest, bytes int64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if d.IsDir() {
+		t.out.Dirs++
+	} else {
+		t.out.Files++
+	}
+	t.out.Bytes += bytes
+	t.present[d] = true
+}
+
+// fail takes note of a failure; it returns the error if there is no point in
+// going on.
+func (t *tally) fail(ctx context.Context, d Digest, err error) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.failed = append(t.failed, FailedObject{d, err})
+	if hopeless(err) {
+		return err
+	}
+	return nil
+}
+
+func (t *tally) missing(m MissingObject) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.out.Missing = append(t.out.Missing, m)
+}
+
+// result gives the error of the whole transfer.
+func (t *tally) result(ctx context.Context, verb string, err error) (Transfer, error) {
+	slices.SortFunc(t.out.Missing, func(a, b MissingObject) int {
+		return strings.Compare(a.RelPath+string(a.Digest), b.RelPath+string(b.Digest))
+	})
+	if ctx.Err() == nil && len(t.failed) > 0 && (err == nil || hopeless(err)) {
+		slices.SortFunc(t.failed, func(a, b FailedObject) int { return strings.Compare(string(a.Digest), string(b.Digest)) })
+		return t.out, &TransferError{Verb: verb, Failed: t.failed}
+	}
+	return t.out, err
+}
+
+// unique lists the different digests, in their order.
+func unique(ds []Digest) []Digest {
+	seen := make(map[Digest]struct{}, len(ds))
+	out := make([]Digest, 0, len(ds))
+	for _, d := range ds {
+		if _, ok := seen[d]; !ok {
+			seen[d] = struct{}{}
+			out = append(out, d)
+		}
+	}
+	return out
+}
+
+// flush lets a Flusher do its last step.
+func flush(ctx context.Context, b Backend) error {
+	if f, ok := b.(Flusher); ok {
+		return f.Flush(ctx)
+	}
+	return nil
+}

@@ -1,0 +1,366 @@
+package server
+
+import (
+	"database/sql"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"mime"
+	"net/http"
+	"net/url"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+
+	"ctrx/tracking/wire"
+)
+
+// artifactDir is the folder behind mlflow-artifacts:. Every access goes
+// through an os.Root, so neither ".." nor a symlink leads out of it.
+type artifactDir struct {
+	dir    string
+	random io.Reader
+
+	mu   sync.Mutex
+	root *os.Root
+}
+
+// uploads holds files that are still being received. It is inside the root, so
+// the final rename stays on one file system, and no listing of a run sees it.
+const uploads = ".ctrx-uploads"
+
+// open gives the root; with create it makes the folder.
+func (a *artifactDir) open(create bool) (*os.Root, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.root != nil {
+		return a.root, nil
+	}
+	if create {
+		if err := os.MkdirAll(a.dir, 0o777); err != nil {
+			return nil, err
+		}
+	}
+	root, err := os.OpenRoot(a.dir)
+	if err != nil {
+		return nil, err
+	}
+	a.root = root
+	return root, nil
+}
+
+func (a *artifactDir) close() error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.root == nil {
+		return nil
+	}
+	err := a.root.Close()
+	a.root = nil
+	return err
+}
+
+// put receives a file and publishes it with one rename, so a reader never sees
+// a part of it.
+func (a *artifactDir) put(name string, r io.Reader) error {
+	root, err := a.open(true)
+	if err != nil {
+		return err
+	}
+	var id [12]byte
+	if _, err := io.ReadFull(a.random, id[:]); err != nil {
+		return err
+	}
+	if err := root.MkdirAll(uploads, 0o777); err != nil {
+		return err
+	}
+	temp := uploads + "/" + hex.EncodeToString(id[:])
+	f, err := root.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(f, r)
+	if err == nil {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close()); err == nil {
+		if dir := path.Dir(name); dir != "." {
+			err = root.MkdirAll(dir, 0o777)
+		}
+		if err == nil {
+			err = root.Rename(temp, name)
+		}
+	}
+	if err != nil {
+		return errors.Join(err, root.Remove(temp))
+	}
+	return nil
+}
+
+// list reads one folder: names relative to it, sorted. A folder that is not
+// there is empty; a file lists nothing.
+func (a *artifactDir) list(dir string) ([]wire.FileInfo, error) {
+	root, err := a.open(false)
+	if err == nil {
+		if dir == "" {
+			dir = "."
+		}
+		var d *os.File
+		if d, err = root.Open(dir); err == nil {
+			defer d.Close()
+			var info fs.FileInfo
+			if info, err = d.Stat(); err == nil && info.IsDir() {
+				return fileInfos(d)
+			}
+		}
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	return nil, nil
+}
+
+func fileInfos(d *os.File) ([]wire.FileInfo, error) {
+	entries, err := d.ReadDir(-1)
+	if err != nil {
+		return nil, err
+	}
+	var out []wire.FileInfo
+	for _, e := range entries {
+		if e.Name() == uploads {
+			continue
+		}
+		f := wire.FileInfo{Path: e.Name(), IsDir: e.IsDir()}
+		if !f.IsDir {
+			info, err := e.Info()
+			if errors.Is(err, fs.ErrNotExist) {
+				continue // deleted meanwhile
+			}
+			if err != nil {
+				return nil, err
+			}
+			size := wire.Int(info.Size())
+			f.Size = &size
+		}
+		out = append(out, f)
+	}
+	slices.SortFunc(out, func(x, y wire.FileInfo) int { return strings.Compare(x.Path, y.Path) })
+	return out, nil
+}
+
+// safePath checks a path that a client gave, once more decoded as often as
+// encodings were stacked, and returns it clean. "" is the root itself.
+func safePath(p string) (string, error) {
+	for range 10 {
+		next, err := url.PathUnescape(p)
+		if err != nil || next == p {
+			break
+		}
+		p = next
+	}
+	bad := invalid("Invalid path")
+	if strings.ContainsAny(p, "#\\\x00") || strings.HasPrefix(p, "/") || slices.Contains(strings.Split(p, "/"), "..") {
+		return "", bad
+	}
+	if u, err := url.Parse(p); err == nil && u.Scheme == "file" || len(p) >= 2 && p[1] == ':' && isLetter(p[0]) {
+		return "", bad // a file URI or a Windows drive
+	}
+	p = path.Clean(p)
+	if p == "." {
+		return "", nil
+	}
+	if !filepath.IsLocal(filepath.FromSlash(p)) || p == uploads || strings.HasPrefix(p, uploads+"/") {
+		return "", bad
+	}
+	return p, nil
+}
+
+func isLetter(c byte) bool { return c|0x20 >= 'a' && c|0x20 <= 'z' }
+
+// serveProxy answers 2.0/mlflow-artifacts/...; rest is what follows.
+func (s *Server) serveProxy(w http.ResponseWriter, r *http.Request, rest string) {
+	name, isFile := strings.CutPrefix(rest, "artifacts/")
+	var err error
+	switch {
+	case rest == "artifacts" || rest == "artifacts/" && r.Method == http.MethodGet:
+		err = s.proxyList(w, r)
+	case strings.HasPrefix(rest, "mpu/"):
+		err = refuse(wire.NotImplemented, "Multipart upload is not supported for the current artifact repository")
+	case !isFile:
+		err = notFoundError(r)
+	default:
+		if name, err = safePath(name); err == nil {
+			err = s.proxyFile(w, r, name)
+		}
+	}
+	if err != nil {
+		writeError(w, err)
+	}
+}
+
+func (s *Server) proxyFile(w http.ResponseWriter, r *http.Request, name string) error {
+	switch r.Method {
+	case http.MethodGet, http.MethodHead:
+		return s.send(w, r, name)
+	case http.MethodPut:
+		if name == "" || strings.HasSuffix(r.URL.Path, "/") {
+			return invalid("Artifact path must include a filename (cannot end with '/').")
+		}
+		if err := s.artifacts.put(name, r.Body); err != nil {
+			return fmt.Errorf("store artifact %s: %w", name, err)
+		}
+		w.WriteHeader(http.StatusOK)
+		return nil
+	case http.MethodDelete:
+		root, err := s.artifacts.open(false)
+		if err == nil && name != "" {
+			err = root.RemoveAll(name)
+		}
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("delete artifact %s: %w", name, err)
+		}
+		writeJSON(w, http.StatusOK, empty{})
+		return nil
+	}
+	w.Header().Set("Allow", "GET, PUT, DELETE")
+	return methodError(r)
+}
+
+func (s *Server) proxyList(w http.ResponseWriter, r *http.Request) error {
+	if r.Method != http.MethodGet {
+		return methodError(r)
+	}
+	dir, err := safePath(r.URL.Query().Get("path"))
+	if err != nil {
+		return err
+	}
+	files, err := s.artifacts.list(dir)
+	if err != nil {
+		return err
+	}
+	writeJSON(w, http.StatusOK, struct {
+		Files []wire.FileInfo `json:"files,omitempty"`
+	}{files})
+	return nil
+}
+
+// send streams a file as an attachment: a browser must not run an uploaded
+// HTML page with the rights of this server.
+func (s *Server) send(w http.ResponseWriter, r *http.Request, name string) error {
+	noSuch := refuse(wire.ResourceDoesNotExist, "No such artifact: '%s'", name)
+	root, err := s.artifacts.open(false)
+	if errors.Is(err, fs.ErrNotExist) {
+		return noSuch
+	}
+	if err != nil {
+		return err
+	}
+	f, err := root.Open(name)
+	if errors.Is(err, fs.ErrNotExist) || name == "" {
+		return noSuch
+	}
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	if !info.Mode().IsRegular() {
+		return invalid("Artifact path refers to a directory, not a file: '%s'", name)
+	}
+	kind := mime.TypeByExtension(path.Ext(name))
+	if kind == "" {
+		kind = "application/octet-stream"
+	}
+	w.Header().Set("Content-Type", kind)
+	w.Header().Set("Content-Disposition", mime.FormatMediaType("attachment", map[string]string{"filename": path.Base(name)}))
+	http.ServeContent(w, r, path.Base(name), info.ModTime(), f)
+	return nil
+}
+
+// runFolder is where the artifacts of a run lie below the folder of this
+// server. Roots elsewhere are not followed.
+func (s *Server) runFolder(r *http.Request, id, rel string) (root, folder string, err error) {
+	if rel, err = safePath(rel); err != nil {
+		return "", "", err
+	}
+	ctx := r.Context()
+	err = s.store.read(ctx, func(tx *sql.Tx) error {
+		info, err := findRun(ctx, tx, id)
+		root = info.ArtifactURI
+		return err
+	})
+	if err != nil {
+		return "", "", err
+	}
+	u, err := url.Parse(root)
+	if err != nil || u.Scheme != "mlflow-artifacts" {
+		return root, "", refuse(wire.NotImplemented, "The artifacts of run %s are kept at '%s', which this server does not serve", id, root)
+	}
+	folder, err = safePath(strings.TrimPrefix(u.Path, "/"))
+	return root, path.Join(folder, rel), err
+}
+
+func (s *Server) listRunArtifacts(r *http.Request) (any, error) {
+	q := r.URL.Query()
+	id, err := queryRun(q)
+	if err != nil {
+		return nil, err
+	}
+	root, folder, err := s.runFolder(r, id, q.Get("path"))
+	if err != nil {
+		return nil, err
+	}
+	rel, err := safePath(q.Get("path"))
+	if err != nil {
+		return nil, err
+	}
+	files, err := s.artifacts.list(folder)
+	if err != nil {
+		return nil, err
+	}
+	for i := range files {
+		files[i].Path = path.Join(rel, files[i].Path)
+	}
+	return struct {
+		Root  string          `json:"root_uri"`
+		Files []wire.FileInfo `json:"files,omitempty"`
+	}{root, files}, nil
+}
+
+func (s *Server) sendRunArtifact(w http.ResponseWriter, r *http.Request) error {
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		return methodError(r)
+	}
+	q := r.URL.Query()
+	id, err := queryRun(q)
+	if err != nil {
+		return err
+	}
+	_, name, err := s.runFolder(r, id, q.Get("path"))
+	if err != nil {
+		return err
+	}
+	return s.send(w, r, name)
+}
+
+// joinURI appends path elements to an artifact root.
+func joinURI(root string, elements ...string) string {
+	return strings.TrimRight(root, "/") + "/" + strings.Join(elements, "/")
+}
+
+// normPath is path.Clean under the name of the Python function whose answer is
+// quoted in messages: it keeps exactly two leading slashes.
+func normPath(p string) string {
+	if strings.HasPrefix(p, "//") && !strings.HasPrefix(p, "///") {
+		return "/" + path.Clean(p)
+	}
+	return path.Clean(p)
+}

@@ -1,0 +1,371 @@
+package server
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"net/http"
+	"strings"
+
+	"ctrx/tracking/wire"
+)
+
+// batch is a checked log-batch: everything in it is valid by itself.
+type batch struct {
+	metrics []wire.Metric
+	params  []wire.Param
+	tags    []wire.Tag
+}
+
+// metricIn is a metric as a client sends it.
+type metricIn struct {
+	Key       text    `json:"key"`
+	Value     number  `json:"value"`
+	Timestamp integer `json:"timestamp"`
+	Step      integer `json:"step"`
+}
+
+// keyValue is a parameter or tag as a client sends it.
+type keyValue struct {
+	Key   text `json:"key"`
+	Value text `json:"value"`
+}
+
+func (m metricIn) required(prefix string) error {
+	for _, err := range []error{m.Key.required(prefix + "key"), m.Value.required(prefix + "value"), m.Timestamp.required(prefix + "timestamp"), m.Step.optional(prefix + "step")} {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// metric checks the values. prefix is "" or "metrics[i]."; it names the field.
+func (m metricIn) metric(prefix string) (wire.Metric, error) {
+	out := wire.Metric{Key: m.Key.value, Value: wire.Float(m.Value.value), Timestamp: wire.Int(m.Timestamp.value), Step: wire.Int(m.Step.value)}
+	if m.Value.odd {
+		out.Value, out.Timestamp, out.Step = 0, 0, 0
+	}
+	if err := checkKey(prefix+"name", "Metric name", out.Key); err != nil {
+		return out, err
+	}
+	if out.Timestamp < 0 {
+		return out, invalid("Invalid value %d for parameter '%stimestamp' supplied: metric '%s' (value=%s). Timestamp must be a nonnegative long (64-bit integer) ",
+			out.Timestamp, prefix, out.Key, wire.FormatFloat(float64(out.Value)))
+	}
+	return out, nil
+}
+
+func (p keyValue) param(prefix string) (wire.Param, error) {
+	return wire.Param{Key: p.Key.value, Value: wire.Cut(p.Value.value, wire.MaxParamValue)}, checkKey(prefix+"key", "Param key", p.Key.value)
+}
+
+func (p keyValue) tag(prefix string) (wire.Tag, error) {
+	return wire.Tag{Key: p.Key.value, Value: wire.Cut(p.Value.value, wire.MaxTagValue)}, checkKey(prefix+"key", prefix+"key", p.Key.value)
+}
+
+func checkLimit(what string, limit, got int) error {
+	if got <= limit {
+		return nil
+	}
+	return invalid("A batch logging request can contain at most %d %s. Got %d %s. Please split up %s across multiple requests and try again.", limit, what, got, what, what)
+}
+
+func (s *Server) logBatch(r *http.Request) (any, error) {
+	var in struct {
+		ids
+		Metrics []metricIn `json:"metrics"`
+		Params  []keyValue `json:"params"`
+		Tags    []keyValue `json:"tags"`
+	}
+	if err := decode(r, &in); err != nil {
+		return nil, err
+	}
+	id, err := in.run()
+	if err != nil {
+		return nil, err
+	}
+	b, err := checkBatch(in.Metrics, in.Params, in.Tags)
+	if err != nil {
+		return nil, err
+	}
+	return s.logToRun(r.Context(), id, b, false)
+}
+
+func checkBatch(metrics []metricIn, params, tags []keyValue) (batch, error) {
+	var b batch
+	for i, m := range metrics {
+		if err := m.required(fmt.Sprintf("metrics[%d].", i)); err != nil {
+			return b, err
+		}
+	}
+	for i, p := range params {
+		if err := p.Key.required(fmt.Sprintf("params[%d].key", i)); err != nil {
+			return b, err
+		}
+	}
+	for i, t := range tags {
+		if err := t.Key.required(fmt.Sprintf("tags[%d].key", i)); err != nil {
+			return b, err
+		}
+	}
+	for i, in := range metrics {
+		m, err := in.metric(fmt.Sprintf("metrics[%d].", i))
+		if err != nil {
+			return b, err
+		}
+		b.metrics = append(b.metrics, m)
+	}
+	var twice []string
+	seen := map[string]bool{}
+	for i, in := range params {
+		p, err := in.param(fmt.Sprintf("params[%d].", i))
+		if err != nil {
+			return b, err
+		}
+		if seen[p.Key] {
+			twice = append(twice, "'"+p.Key+"'")
+		}
+		seen[p.Key] = true
+		b.params = append(b.params, p)
+	}
+	for i, in := range tags {
+		t, err := in.tag(fmt.Sprintf("tags[%d].", i))
+		if err != nil {
+			return b, err
+		}
+		b.tags = append(b.tags, t)
+	}
+	for _, err := range []error{
+		checkLimit("metrics", wire.MaxBatchMetrics, len(metrics)),
+		checkLimit("params", wire.MaxBatchParams, len(params)),
+		checkLimit("tags", wire.MaxBatchTags, len(tags)),
+		checkLimit("metrics, params, and tags", wire.MaxBatchEntities, len(metrics)+len(params)+len(tags)),
+	} {
+		if err != nil {
+			return b, err
+		}
+	}
+	if len(twice) > 0 {
+		return b, invalid("Duplicate parameter keys have been submitted: [%s]. Please ensure the request contains only one param value per param key.", strings.Join(twice, ", "))
+	}
+	return b, nil
+}
+
+func (s *Server) logMetric(r *http.Request) (any, error) {
+	var in struct {
+		ids
+		metricIn
+	}
+	if err := decode(r, &in); err != nil {
+		return nil, err
+	}
+	id, err := in.run()
+	if err != nil {
+		return nil, err
+	}
+	if err := in.required(""); err != nil {
+		return nil, err
+	}
+	m, err := in.metric("")
+	if err != nil {
+		return nil, err
+	}
+	return s.logToRun(r.Context(), id, batch{metrics: []wire.Metric{m}}, true)
+}
+
+func (s *Server) logParameter(r *http.Request) (any, error) {
+	var in struct {
+		ids
+		keyValue
+	}
+	if err := decode(r, &in); err != nil {
+		return nil, err
+	}
+	id, err := in.run()
+	for _, err := range []error{err, in.Key.required("key"), in.Value.optional("value")} {
+		if err != nil {
+			return nil, err
+		}
+	}
+	p, err := in.param("")
+	if err != nil {
+		return nil, err
+	}
+	return s.logToRun(r.Context(), id, batch{params: []wire.Param{p}}, true)
+}
+
+func (s *Server) setTag(r *http.Request) (any, error) {
+	var in struct {
+		ids
+		keyValue
+	}
+	if err := decode(r, &in); err != nil {
+		return nil, err
+	}
+	id, err := in.run()
+	for _, err := range []error{err, in.Key.required("key"), in.Value.optional("value")} {
+		if err != nil {
+			return nil, err
+		}
+	}
+	t, err := in.tag("")
+	if err != nil {
+		return nil, err
+	}
+	return s.logToRun(r.Context(), id, batch{tags: []wire.Tag{t}}, true)
+}
+
+func (s *Server) deleteTag(r *http.Request) (any, error) {
+	var in struct {
+		ids
+		Key text `json:"key"`
+	}
+	if err := decode(r, &in); err != nil {
+		return nil, err
+	}
+	id, err := in.run()
+	for _, err := range []error{err, in.Key.required("key")} {
+		if err != nil {
+			return nil, err
+		}
+	}
+	ctx := r.Context()
+	return empty{}, s.store.write(ctx, func(tx *sql.Tx) error {
+		if _, err := activeRun(ctx, tx, id); err != nil {
+			return err
+		}
+		res, err := tx.ExecContext(ctx, `DELETE FROM tags WHERE run_uuid = ? AND "key" = ?`, id, in.Key.value)
+		if err != nil {
+			return err
+		}
+		if n, err := res.RowsAffected(); err != nil || n > 0 {
+			return err
+		}
+		return refuse(wire.ResourceDoesNotExist, "No tag with name: %s in run with id %s", in.Key.value, id)
+	})
+}
+
+// logToRun writes a batch in one transaction: all of it or nothing. single
+// chooses the message about a changed parameter.
+func (s *Server) logToRun(ctx context.Context, id string, b batch, single bool) (any, error) {
+	return empty{}, s.store.write(ctx, func(tx *sql.Tx) error {
+		if _, err := activeRun(ctx, tx, id); err != nil {
+			return err
+		}
+		if err := putParams(ctx, tx, id, b.params, single); err != nil {
+			return err
+		}
+		if err := putMetrics(ctx, tx, id, b.metrics); err != nil {
+			return err
+		}
+		for _, t := range b.tags {
+			if err := putTag(ctx, tx, id, t); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// putTag sets a tag; the run name is a tag and a column.
+func putTag(ctx context.Context, tx *sql.Tx, id string, t wire.Tag) error {
+	_, err := tx.ExecContext(ctx, `INSERT INTO tags ("key", value, run_uuid) VALUES (?, ?, ?)
+		ON CONFLICT ("key", run_uuid) DO UPDATE SET value = excluded.value`, t.Key, t.Value, id)
+	if err == nil && t.Key == wire.TagRunName {
+		_, err = tx.ExecContext(ctx, `UPDATE runs SET name = ? WHERE run_uuid = ?`, t.Value, id)
+	}
+	return err
+}
+
+// putParams adds parameters; one that exists must keep its value.
+func putParams(ctx context.Context, tx *sql.Tx, id string, params []wire.Param, single bool) error {
+	var changed []string
+	for _, p := range params {
+		res, err := tx.ExecContext(ctx, `INSERT INTO params ("key", value, run_uuid) VALUES (?, ?, ?) ON CONFLICT ("key", run_uuid) DO NOTHING`, p.Key, p.Value, id)
+		if err != nil {
+			return err
+		}
+		if n, err := res.RowsAffected(); err != nil || n > 0 {
+			if err != nil {
+				return err
+			}
+			continue
+		}
+		var old string
+		if err := tx.QueryRowContext(ctx, `SELECT value FROM params WHERE run_uuid = ? AND "key" = ?`, id, p.Key).Scan(&old); err != nil {
+			return err
+		}
+		if old == p.Value {
+			continue
+		}
+		if single {
+			return invalid("Changing param values is not allowed. Param with key='%s' was already logged with value='%s' for run ID='%s'. Attempted logging new value '%s'.", p.Key, old, id, p.Value)
+		}
+		changed = append(changed, fmt.Sprintf("{'key': '%s', 'old_value': '%s', 'new_value': '%s'}", p.Key, old, p.Value))
+	}
+	if len(changed) > 0 {
+		return invalid("Changing param values is not allowed. Params were already logged='[%s]' for run ID='%s'.", strings.Join(changed, ", "), id)
+	}
+	return nil
+}
+
+// newer orders metric points by (step, timestamp, value), as the newest point
+// of a key is chosen.
+func newer(a, b wire.Metric) bool {
+	if a.Step != b.Step {
+		return a.Step > b.Step
+	}
+	if a.Timestamp != b.Timestamp {
+		return a.Timestamp > b.Timestamp
+	}
+	return a.Value > b.Value
+}
+
+// putMetrics adds points; one that exists already is left alone. The newest
+// point of each key is kept apart, as MLflow keeps it.
+func putMetrics(ctx context.Context, tx *sql.Tx, id string, metrics []wire.Metric) error {
+	if len(metrics) == 0 {
+		return nil
+	}
+	insert, err := tx.PrepareContext(ctx, `INSERT INTO metrics ("key", value, timestamp, run_uuid, step, is_nan) VALUES (?, ?, ?, ?, ?, ?)
+		ON CONFLICT DO NOTHING`)
+	if err != nil {
+		return err
+	}
+	defer insert.Close()
+	type point struct {
+		wire.Metric // with the stored value
+		isNaN       bool
+	}
+	latest := map[string]point{}
+	var order []string
+	for _, m := range metrics {
+		value, isNaN := finite(float64(m.Value))
+		if _, err := insert.ExecContext(ctx, m.Key, value, int64(m.Timestamp), id, int64(m.Step), isNaN); err != nil {
+			return err
+		}
+		m.Value = wire.Float(value)
+		old, ok := latest[m.Key]
+		if !ok {
+			order = append(order, m.Key)
+		}
+		if !ok || newer(m, old.Metric) {
+			latest[m.Key] = point{m, isNaN}
+		}
+	}
+	upsert, err := tx.PrepareContext(ctx, `INSERT INTO latest_metrics ("key", value, timestamp, step, is_nan, run_uuid) VALUES (?, ?, ?, ?, ?, ?)
+		ON CONFLICT ("key", run_uuid) DO UPDATE SET value = excluded.value, timestamp = excluded.timestamp, step = excluded.step, is_nan = excluded.is_nan
+		WHERE (excluded.step, excluded.timestamp, excluded.value) > (step, timestamp, value)`)
+	if err != nil {
+		return err
+	}
+	defer upsert.Close()
+	for _, key := range order {
+		p := latest[key]
+		if _, err := upsert.ExecContext(ctx, key, float64(p.Value), int64(p.Timestamp), int64(p.Step), p.isNaN, id); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,447 @@
+package server
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// A search filter is a conjunction:
+//
+//	filter     = [ comparison { "AND" comparison } ]
+//	comparison = identifier operator value
+//	           | identifier [ "NOT" ] "IN" "(" string { "," string } [ "," ] ")"
+//	           | identifier "IS" [ "NOT" ] "NULL"
+//	identifier = [ entity "." ] key
+//	operator   = "=" | "!=" | "<>" | "<" | "<=" | ">" | ">=" | [ "NOT" ] "LIKE" | [ "NOT" ] "ILIKE"
+//	value      = string | number
+//
+// An entity is metrics, params, tags, attributes, datasets or one of their
+// aliases. Keys with odd characters stand in back quotes or double quotes,
+// strings in single or double quotes. As in MLflow a doubled quote inside a
+// string stays doubled: the text between the outer quotes is taken as it is.
+
+// Entities that a clause can be about.
+const (
+	entityMetric    = "metric"
+	entityParam     = "parameter"
+	entityTag       = "tag"
+	entityAttribute = "attribute"
+	entityDataset   = "dataset"
+)
+
+// clause is one comparison of a filter.
+type clause struct {
+	entity string // one of the entities above
+	key    string
+	op     string // upper case: =, !=, <, <=, >, >=, LIKE, ILIKE, IN, NOT IN, IS NULL, IS NOT NULL
+	value  literal
+	list   []string // for IN and NOT IN
+}
+
+// literal is the right side of a comparison.
+type literal struct {
+	text   string // without quotes
+	quoted bool
+	number bool
+}
+
+type tokenKind int
+
+const (
+	tokenEnd    tokenKind = iota
+	tokenName             // identifier with its quoted parts: metrics.`a b`, run_id, AND
+	tokenString           // 'x' or "x", with the quotes
+	tokenNumber
+	tokenOp
+	tokenOpen
+	tokenClose
+	tokenComma
+	tokenOther
+)
+
+type token struct {
+	kind tokenKind
+	text string
+}
+
+// lex cuts a filter into tokens. It cannot fail: what it does not know becomes
+// a token that the parser refuses.
+func lex(s string) []token {
+	var out []token
+	for s != "" {
+		r, size := utf8.DecodeRuneInString(s)
+		kind, n := tokenOther, size
+		switch {
+		case unicode.IsSpace(r):
+			s = s[size:]
+			continue
+		case (r == '\'' || r == '"' || r == '`') && quotedLength(s) == 0:
+			n = len(s) // an open quote swallows the rest
+		case r == '\'':
+			kind, n = tokenString, quotedLength(s)
+		case r == '(':
+			kind = tokenOpen
+		case r == ')':
+			kind = tokenClose
+		case r == ',':
+			kind = tokenComma
+		case strings.ContainsRune("=<>!", r):
+			kind, n = tokenOp, operatorLength(s)
+		case numberLength(s) > 0:
+			kind, n = tokenNumber, numberLength(s)
+		case r == '"' || r == '`' || nameRune(r):
+			kind, n = tokenName, nameLength(s)
+			if r == '"' && n == quotedLength(s) {
+				kind = tokenString
+			}
+		}
+		out = append(out, token{kind, s[:n]})
+		s = s[n:]
+	}
+	return out
+}
+
+// quotedLength is the length of the quoted text at the start of s, both quotes
+// included; 0 where the closing one is missing. A doubled quote does not close.
+func quotedLength(s string) int {
+	for i := 1; i < len(s); i++ {
+		if s[i] != s[0] {
+			continue
+		}
+		if i+1 < len(s) && s[i+1] == s[0] && s[0] != '`' {
+			i++
+			continue
+		}
+		return i + 1
+	}
+	return 0
+}
+
+func operatorLength(s string) int {
+	for _, op := range []string{"<=", ">=", "!=", "<>", "=="} {
+		if strings.HasPrefix(s, op) {
+			return 2
+		}
+	}
+	return 1
+}
+
+func nameRune(r rune) bool {
+	return r == '_' || r == '-' || r == '.' || r == '/' || r == ':' || unicode.IsLetter(r) || unicode.IsNumber(r)
+}
+
+// nameLength covers a name with dots, and parts of it in quotes.
+func nameLength(s string) int {
+	i := 0
+	for i < len(s) {
+		r, size := utf8.DecodeRuneInString(s[i:])
+		switch {
+		case r == '`' || r == '"':
+			n := quotedLength(s[i:])
+			if i > 0 && s[i-1] != '.' || n == 0 {
+				return i
+			}
+			i += n
+		case nameRune(r):
+			i += size
+		default:
+			return i
+		}
+	}
+	return i
+}
+
+// numberLength covers [-]digits[.digits][e[+-]digits]; 0 when s does not begin
+// with a number or the number runs on as a name.
+func numberLength(s string) int {
+	i := 0
+	if i < len(s) && (s[i] == '-' || s[i] == '+') {
+		i++
+	}
+	start := i
+	digits := func() int {
+		from := i
+		for i < len(s) && s[i] >= '0' && s[i] <= '9' {
+			i++
+		}
+		return i - from
+	}
+	n := digits()
+	if i < len(s) && s[i] == '.' {
+		i++
+		n += digits()
+	}
+	if n == 0 || i == start {
+		return 0
+	}
+	if i < len(s) && (s[i] == 'e' || s[i] == 'E') {
+		mark := i
+		i++
+		if i < len(s) && (s[i] == '-' || s[i] == '+') {
+			i++
+		}
+		if digits() == 0 {
+			i = mark
+		}
+	}
+	if r, _ := utf8.DecodeRuneInString(s[i:]); i < len(s) && (nameRune(r) || r == '`' || r == '"') {
+		return 0
+	}
+	return i
+}
+
+// vocabulary is what differs between searching runs and experiments.
+type vocabulary struct {
+	entities   map[string]string // spelling -> entity
+	attributes []string          // valid attribute keys
+	numeric    []string          // attributes compared as numbers
+	lists      []string          // attributes that take IN
+	nullable   []string          // entities that take IS NULL
+}
+
+func runVocabulary() vocabulary {
+	return vocabulary{
+		entities: map[string]string{
+			"metric": entityMetric, "metrics": entityMetric,
+			"parameter": entityParam, "parameters": entityParam, "param": entityParam, "params": entityParam,
+			"tag": entityTag, "tags": entityTag,
+			"attribute": entityAttribute, "attributes": entityAttribute, "attr": entityAttribute, "run": entityAttribute,
+			"dataset": entityDataset, "datasets": entityDataset,
+		},
+		attributes: []string{"Created", "Run Name", "Run name", "artifact_uri", "created", "end_time", "run name", "run_id", "run_name", "start_time", "status", "user_id"},
+		numeric:    []string{"start_time", "end_time", "created", "Created"},
+		lists:      []string{"run_id"},
+		nullable:   []string{entityTag, entityParam},
+	}
+}
+
+func experimentVocabulary() vocabulary {
+	return vocabulary{
+		entities:   map[string]string{"attribute": entityAttribute, "tag": entityTag, "tags": entityTag},
+		attributes: []string{"creation_time", "experiment_id", "last_update_time", "name"},
+		numeric:    []string{"creation_time", "last_update_time"},
+		lists:      []string{"experiment_id"},
+		nullable:   []string{entityTag},
+	}
+}
+
+// parseFilter reads a filter. Parts that are neither a comparison nor AND are
+// all named in the error.
+func parseFilter(filter string, v vocabulary) ([]clause, error) {
+	p := parser{tokens: lex(filter), words: v}
+	var clauses []clause
+	var bad []string
+	for p.peek().kind != tokenEnd {
+		if p.word("AND") {
+			continue
+		}
+		c, ok, err := p.comparison()
+		if err != nil {
+			return nil, err
+		}
+		if !ok {
+			bad = append(bad, fmt.Sprintf("'%s'", p.next().text))
+			continue
+		}
+		clauses = append(clauses, c)
+	}
+	if len(bad) > 0 {
+		return nil, invalid("Invalid clause(s) in filter string: %s", strings.Join(bad, ", "))
+	}
+	return clauses, nil
+}
+
+type parser struct {
+	tokens []token
+	at     int
+	words  vocabulary
+}
+
+func (p *parser) ahead(n int) token {
+	if p.at+n < len(p.tokens) {
+		return p.tokens[p.at+n]
+	}
+	return token{}
+}
+
+func (p *parser) peek() token { return p.ahead(0) }
+
+func (p *parser) next() token {
+	t := p.peek()
+	p.at++
+	return t
+}
+
+func (t token) is(word string) bool { return t.kind == tokenName && strings.EqualFold(t.text, word) }
+
+// word consumes a keyword if it is next.
+func (p *parser) word(word string) bool {
+	if p.peek().is(word) {
+		p.at++
+		return true
+	}
+	return false
+}
+
+// comparison consumes a comparison; ok is false, and nothing consumed, where
+// none begins.
+func (p *parser) comparison() (c clause, ok bool, err error) {
+	if k := p.peek().kind; k != tokenName && k != tokenString {
+		return c, false, nil
+	}
+	op, length := p.operator(1)
+	if op == "" {
+		return c, false, nil
+	}
+	left := p.next().text
+	p.at += length
+	c.op = op
+	if c.entity, c.key, err = p.words.identifier(left); err != nil {
+		return c, false, err
+	}
+	switch op {
+	case "IS NULL", "IS NOT NULL":
+		if !slices.Contains(p.words.nullable, c.entity) {
+			return c, false, invalid("IS NULL / IS NOT NULL is only supported for tags and params, not for '%s' '%s'", c.entity, c.key)
+		}
+		return c, true, p.words.check(c)
+	case "IN", "NOT IN":
+		if c.list, err = p.list(); err != nil {
+			return c, false, err
+		}
+		return c, true, p.words.check(c)
+	}
+	t := p.next()
+	switch t.kind {
+	case tokenString:
+		c.value = literal{text: unquote(t.text), quoted: true}
+	case tokenNumber:
+		c.value = literal{text: t.text, number: true}
+	case tokenEnd:
+		return c, false, invalid("Invalid comparison clause. Expected 3 tokens found 2")
+	default:
+		c.value = literal{text: t.text}
+	}
+	return c, true, p.words.check(c)
+}
+
+// operator reads the operator n tokens ahead and tells how many tokens it has.
+func (p *parser) operator(n int) (op string, length int) {
+	t := p.ahead(n)
+	switch {
+	case t.kind == tokenOp && t.text != "!":
+		if t.text == "<>" {
+			return "!=", 1
+		}
+		return t.text, 1
+	case t.is("LIKE") || t.is("ILIKE"):
+		return strings.ToUpper(t.text), 1
+	case t.is("IN") && p.ahead(n+1).kind == tokenOpen:
+		return "IN", 1
+	case t.is("NOT") && p.ahead(n+1).is("IN") && p.ahead(n+2).kind == tokenOpen:
+		return "NOT IN", 2
+	case t.is("NOT") && (p.ahead(n+1).is("LIKE") || p.ahead(n+1).is("ILIKE")):
+		return "NOT " + strings.ToUpper(p.ahead(n+1).text), 2
+	case t.is("IS") && p.ahead(n+1).is("NULL"):
+		return "IS NULL", 2
+	case t.is("IS") && p.ahead(n+1).is("NOT") && p.ahead(n+2).is("NULL"):
+		return "IS NOT NULL", 3
+	}
+	return "", 0
+}
+
+// list reads the parenthesis of IN.
+func (p *parser) list() ([]string, error) {
+	bad := invalid("While parsing a list in the query, expected a non-empty list of string values, but got ill-formed list.")
+	p.next() // "(": operator saw it
+	var out []string
+	for {
+		t := p.next()
+		if t.kind == tokenClose && len(out) > 0 {
+			return out, nil
+		}
+		if t.kind != tokenString {
+			return nil, bad
+		}
+		out = append(out, unquote(t.text))
+		switch p.peek().kind {
+		case tokenComma:
+			p.next()
+		case tokenClose:
+		default:
+			return nil, bad
+		}
+	}
+}
+
+func unquote(s string) string {
+	if len(s) >= 2 && s[0] == s[len(s)-1] && strings.IndexByte("'\"`", s[0]) >= 0 {
+		return s[1 : len(s)-1]
+	}
+	return s
+}
+
+// identifier splits "metrics.`a b`" into its entity and key.
+func (v vocabulary) identifier(s string) (entity, key string, err error) {
+	prefix, key, dotted := strings.Cut(s, ".")
+	entity = entityAttribute
+	if !dotted {
+		key = prefix
+	} else {
+		var ok bool
+		if entity, ok = v.entities[unquote(prefix)]; !ok {
+			return "", "", invalid("Invalid entity type '%s'. Valid values are ['metric', 'parameter', 'tag', 'attribute', 'dataset']", unquote(prefix))
+		}
+	}
+	key = unquote(key)
+	if entity == entityAttribute && !slices.Contains(v.attributes, key) {
+		return "", "", invalid("Invalid attribute key '%s' specified. Valid keys are '{'%s'}'", key, strings.Join(v.attributes, "', '"))
+	}
+	if datasets := []string{"context", "digest", "name"}; entity == entityDataset && !slices.Contains(datasets, key) {
+		return "", "", invalid("Invalid dataset key '%s' specified. Valid keys are '{'%s'}'", key, strings.Join(datasets, "', '"))
+	}
+	return entity, key, nil
+}
+
+// check refuses operators and values that do not fit the entity.
+func (v vocabulary) check(c clause) error {
+	numbers := []string{"!=", "<", "<=", "=", ">", ">="}
+	texts := []string{"!=", "=", "ILIKE", "LIKE"}
+	numeric := c.entity == entityMetric || c.entity == entityAttribute && slices.Contains(v.numeric, c.key)
+	valid := texts
+	switch {
+	case numeric:
+		valid = numbers
+	case c.entity == entityParam || c.entity == entityTag:
+		valid = append(texts, "IS NOT NULL", "IS NULL")
+	default:
+		valid = append(texts, "IN", "NOT IN")
+	}
+	// A value of the wrong type is reported before a wrong operator.
+	switch {
+	case c.list != nil:
+		if c.entity != entityDataset && !slices.Contains(v.lists, c.key) {
+			return invalid("Only ['%s'] attributes support comparison with a list of quoted string values.", strings.Join(v.lists, "', '"))
+		}
+	case strings.HasPrefix(c.op, "IS "):
+	case numeric && !c.value.number && c.entity == entityMetric:
+		return invalid("Expected numeric value type for metric. Found %s", c.value.text)
+	case numeric && !c.value.number:
+		return invalid("Expected numeric value type for numeric attribute: %s. Found %s", c.key, c.value.text)
+	case !numeric && !c.value.quoted:
+		return invalid("Expected a quoted string value for %s (e.g. 'my-value'). Got value %s", c.entity, c.value.text)
+	}
+	if numeric && c.value.number {
+		if _, err := strconv.ParseFloat(c.value.text, 64); err != nil {
+			return invalid("Expected numeric value type for metric. Found %s", c.value.text)
+		}
+	}
+	if !slices.Contains(valid, c.op) {
+		return invalid("Invalid comparator '%s' not one of '{'%s'}'", c.op, strings.Join(valid, "', '"))
+	}
+	return nil
+}
