@@ -85,7 +85,8 @@ type run struct {
 	options RunOptions
 	outcome *Outcome
 	head    gitops.Head
-	dirty   bool // before the parameters were edited
+	dirty   bool     // before the parameters were edited
+	extra   []string // paths from the root of Git that enter the commit besides
 }
 
 // prepare finds the baseline and a free name.
@@ -213,6 +214,13 @@ func (r *run) execute(ctx context.Context, lock *pipeline.RepoLock) (*Outcome, e
 		p.Info("Reproducing experiment '%s'", r.outcome.Name)
 	}
 	o.Experiment = r.outcome.Name
+	if !o.Dry {
+		unmark, err := markRun(p, r.outcome.Name, r.outcome.Baseline)
+		if err != nil {
+			return r.outcome, err
+		}
+		defer unmark()
+	}
 	r.outcome.Result, err = p.Execute(ctx, lock, graph, steps, o.ExecuteOptions)
 	if err == nil && !o.Dry {
 		err = r.publish(ctx, ix, graph, steps)
@@ -241,7 +249,7 @@ func (r *run) publish(ctx context.Context, ix *pipeline.Index, graph *pipeline.G
 	}
 	author.When = r.options.Now()
 	commit, err := p.Git.WriteCommit(ctx, gitops.CommitSpec{
-		Parent: r.head.Commit, Message: message, Add: r.filesToKeep(ix, steps), Author: author,
+		Parent: r.head.Commit, Message: message, Add: append(r.filesToKeep(ix, steps), r.extra...), Author: author,
 	})
 	if err != nil {
 		return fmt.Errorf("commit the experiment: %w", err)

@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"slices"
+	"strings"
 
 	"ctrx/internal/errs"
 	"ctrx/pipeline/dvcfile"
@@ -14,8 +16,10 @@ import (
 
 // FileValues is the content of one metrics or params file.
 type FileValues struct {
-	Path   string       // rel path
-	Values *dvcfile.Map // nil when Err is set
+	Path string // rel path
+	// Values is a mapping in nearly all files; a metrics file may be any value.
+	// It is nil when Err is set.
+	Values dvcfile.Value
 	Err    error
 }
 
@@ -81,11 +85,15 @@ func (p *Project) pick(files, targets []string) ([]string, error) {
 type ParamsOptions struct {
 	Targets  []string
 	DepsOnly bool // only what stages depend on
+	// Nested keeps selected keys where they are in the file ({"a": {"b": 1}}
+	// instead of {"a.b": 1}).
+	Nested bool
 }
 
 // Params reads the parameters of an index: those that stages depend on and,
-// without DepsOnly, whole files: params.yaml of the project root and those
-// listed at the top of a dvc.yaml.
+// without DepsOnly, whole files: those listed at the top of a dvc.yaml and
+// params.yaml of the project root. Values that ${} took from other files come
+// last.
 func (p *Project) Params(ctx context.Context, ix *Index, o ParamsOptions) ([]FileValues, error) {
 	keys := map[string][]string{} // nil slice: the whole file
 	var order []string
@@ -101,19 +109,19 @@ func (p *Project) Params(ctx context.Context, ix *Index, o ParamsOptions) ([]Fil
 			keys[rel] = nil
 		}
 	}
-	if !o.DepsOnly {
-		if _, err := ix.Source.ReadFile("params.yaml"); err == nil {
-			add("params.yaml", nil)
+	for _, s := range ix.Stages {
+		for _, pd := range s.Params {
+			add(pd.Rel, pd.Keys)
 		}
+	}
+	if !o.DepsOnly {
 		for _, pl := range ix.Pipelines {
 			for _, f := range pl.Params {
 				add(path.Join(path.Dir(pl.File), f), nil)
 			}
 		}
-	}
-	for _, s := range ix.Stages {
-		for _, pd := range s.Params {
-			add(pd.Rel, pd.Keys)
+		if _, err := ix.Source.ReadFile(dvcfile.DefaultParamsFile); err == nil {
+			add(dvcfile.DefaultParamsFile, nil)
 		}
 	}
 	files, err := p.pick(order, o.Targets)
@@ -122,47 +130,115 @@ func (p *Project) Params(ctx context.Context, ix *Index, o ParamsOptions) ([]Fil
 	}
 	all := make([]FileValues, 0, len(files))
 	for _, rel := range files {
-		fv := p.readValues(ctx, ix, rel)
-		if wanted := keys[rel]; fv.Err == nil && len(wanted) > 0 {
-			fv.Values = selectKeys(fv.Values, wanted)
+		fv := FileValues{Path: rel}
+		data, err := p.readTracked(ctx, ix, rel)
+		if err == nil {
+			var values *dvcfile.Map
+			if values, err = dvcfile.ReadParams(rel, data); err == nil {
+				if wanted := keys[rel]; len(wanted) > 0 {
+					values = selectKeys(values, wanted, o.Nested)
+				}
+				fv.Values = values
+			}
 		}
+		fv.Err = err
 		all = append(all, fv)
+	}
+	if len(o.Targets) == 0 && o.Nested {
+		all = append(all, trackedVars(ix, keys)...)
 	}
 	return all, nil
 }
 
-func selectKeys(values *dvcfile.Map, keys []string) *dvcfile.Map {
+// trackedVars gives the values that ${} took from files which are not listed
+// otherwise.
+func trackedVars(ix *Index, listed map[string][]string) []FileValues {
+	var all []FileValues
+	for _, s := range ix.Stages {
+		for i := range s.Vars.Len() {
+			rel, used := s.Vars.At(i)
+			if _, ok := listed[rel]; ok {
+				continue
+			}
+			at := slices.IndexFunc(all, func(f FileValues) bool { return f.Path == rel })
+			if at < 0 {
+				at = len(all)
+				all = append(all, FileValues{Path: rel, Values: &dvcfile.Map{}})
+			}
+			values, _ := used.(*dvcfile.Map)
+			for j := range values.Len() {
+				key, v := values.At(j)
+				all[at].Values.(*dvcfile.Map).Set(key, v)
+			}
+		}
+	}
+	return all
+}
+
+// selectKeys picks parameters by their dotted paths.
+func selectKeys(values *dvcfile.Map, keys []string, nested bool) *dvcfile.Map {
 	selected := &dvcfile.Map{}
 	for _, k := range keys {
-		if v, ok := dvcfile.Lookup(values, k); ok {
+		v, ok := dvcfile.Lookup(values, k)
+		switch {
+		case !ok:
+		case nested:
+			setNested(selected, k, v)
+		default:
 			selected.Set(k, v)
 		}
 	}
 	return selected
 }
 
+// setNested sets a value below the mappings that its dotted path names. One
+// that is there is completed where both are mappings.
+func setNested(m *dvcfile.Map, key string, v dvcfile.Value) {
+	first, rest, deeper := strings.Cut(key, ".")
+	old, _ := m.Get(first)
+	below, isMap := old.(*dvcfile.Map)
+	if !deeper {
+		if more, ok := v.(*dvcfile.Map); ok && isMap {
+			for i := range more.Len() {
+				k, item := more.At(i)
+				below.Set(k, item)
+			}
+			return
+		}
+		m.Set(first, dvcfile.Clone(v))
+		return
+	}
+	if !isMap {
+		below = &dvcfile.Map{}
+		m.Set(first, below)
+	}
+	setNested(below, rest, v)
+}
+
 func (p *Project) readValues(ctx context.Context, ix *Index, rel string) FileValues {
 	fv := FileValues{Path: rel}
 	data, err := p.readTracked(ctx, ix, rel)
-	if err != nil {
-		fv.Err = err
-		return fv
+	if err == nil {
+		fv.Values, err = dvcfile.ReadData(rel, data)
 	}
-	fv.Values, fv.Err = dvcfile.ReadParams(rel, data)
+	if fv.Err = err; err != nil {
+		fv.Values = nil
+	}
 	return fv
 }
 
 // readTracked reads a file of the source, or from the cache where the source
-// is a commit and DVC holds the content.
+// lacks it and DVC holds the content.
 func (p *Project) readTracked(ctx context.Context, ix *Index, rel string) ([]byte, error) {
 	data, err := ix.Source.ReadFile(rel)
 	if err == nil || !errors.Is(err, fs.ErrNotExist) {
 		return data, err
 	}
-	if _, live := ix.Source.(workTree); live {
+	_, live := ix.Source.(workTree)
+	f, err := p.openRecorded(ctx, ix, rel)
+	if live && errs.KindOf(err) == errs.NotFound {
 		return nil, errs.New(errs.NotFound, "%s does not exist", p.Show(rel))
 	}
-	f, err := p.openRecorded(ctx, ix, rel)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, errs.Hint(errs.New(errs.DataMissing, "%s of that revision is not in the cache", p.Show(rel)), "ctrx fetch --all-commits")
 	}

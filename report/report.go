@@ -103,15 +103,20 @@ func ShowValue(revs []Revision) *dvcfile.Map {
 			out.Set(r.Name, dvcfile.NewMap("error", errorValue(r.Err, "")))
 			continue
 		}
-		files := &dvcfile.Map{}
-		for _, f := range r.Files {
-			if f.Err != nil {
-				files.Set(f.Path, dvcfile.NewMap("error", errorValue(f.Err, f.Rel)))
-				continue
-			}
-			files.Set(f.Path, dvcfile.NewMap("data", f.Data))
+		out.Set(r.Name, dvcfile.NewMap("data", filesValue(r.Files)))
+	}
+	return out
+}
+
+// filesValue is {file: {"data": ...}} or {file: {"error": ...}}.
+func filesValue(files []File) *dvcfile.Map {
+	out := &dvcfile.Map{}
+	for _, f := range files {
+		if f.Err != nil {
+			out.Set(f.Path, dvcfile.NewMap("error", errorValue(f.Err, f.Rel)))
+			continue
 		}
-		out.Set(r.Name, dvcfile.NewMap("data", files))
+		out.Set(f.Path, dvcfile.NewMap("data", f.Data))
 	}
 	return out
 }
@@ -125,6 +130,9 @@ func errorValue(err error, rel string) *dvcfile.Map {
 		kind = "FileNotFoundError"
 		if rel != "" {
 			text = fmt.Sprintf("[Errno 2] No such file or directory: %s", dvcfile.PyRepr(rel))
+		}
+		if rel != "" && errs.KindOf(err) == errs.DataMissing {
+			text = fmt.Sprintf("[Errno 2] No storage files available: %s", dvcfile.PyRepr(rel))
 		}
 	case errs.KindOf(err) == errs.ProjectFile:
 		kind = "YAMLFileCorruptedError"
