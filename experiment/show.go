@@ -227,9 +227,7 @@ func (l *listing) waiting(t Task) report.ExpRange {
 	s := l.state(t.Rev)
 	s.Name = t.Name
 	if s.Data != nil {
-		d := *s.Data
-		d.Metrics = nil
-		s.Data = &d
+		s.Data = s.Data.WithoutMetrics()
 	}
 	return report.ExpRange{Name: t.Name, Revs: []report.ExpState{s},
 		Executor: &report.ExpExecutor{State: "queued", Name: "dvc-task", Local: &report.ExpLocal{TaskID: t.Rev}}}

@@ -1,17 +1,20 @@
 package experiment
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
+	"hash/crc32"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"ctrx/internal/errs"
 	"ctrx/internal/fsx"
 	"ctrx/pipeline"
-	"ctrx/pipeline/dvcfile"
 	"ctrx/report"
 )
 
@@ -74,7 +77,7 @@ func (s *snapshots) of(ctx context.Context, commit string) (snapshot, error) {
 		return taken, nil
 	}
 	taken.data.Rev, taken.data.Time = commit, info.Time
-	if !s.paramDeps && lasting(taken.data) {
+	if !s.paramDeps && lasting(taken.data.Content()) {
 		s.write(commit, taken)
 	}
 	return taken, nil
@@ -90,16 +93,18 @@ func collect(ctx context.Context, p *pipeline.Project, src pipeline.Source, para
 	if err != nil {
 		return nil, err
 	}
-	d := &report.ExpData{Rev: report.Workspace, Params: reportFiles(taken.Params), Metrics: reportFiles(taken.Metrics)}
-	for i := range d.Metrics {
-		d.Metrics[i].Data = report.Metrics(d.Metrics[i].Data)
+	c := report.ExpContent{Params: reportFiles(taken.Params), Metrics: reportFiles(taken.Metrics)}
+	for i := range c.Metrics {
+		c.Metrics[i].Data = report.Metrics(c.Metrics[i].Data)
 	}
 	for _, dep := range taken.Deps {
-		d.Deps = append(d.Deps, recordedPath(dep))
+		c.Deps = append(c.Deps, recordedPath(dep))
 	}
 	for _, out := range taken.Outs {
-		d.Outs = append(d.Outs, report.ExpOut{ExpDep: recordedPath(out.RecordedPath), Cached: out.Cached, Source: out.Source})
+		c.Outs = append(c.Outs, report.ExpOut{ExpDep: recordedPath(out.RecordedPath), Cached: out.Cached, Source: out.Source})
 	}
+	d := report.NewExpData(c)
+	d.Rev = report.Workspace
 	return d, nil
 }
 
@@ -129,7 +134,7 @@ func recordedPath(r pipeline.RecordedPath) report.ExpDep {
 
 // lasting tells whether a snapshot will be the same next time: what is broken
 // in a commit stays broken, what is missing in the cache may come.
-func lasting(d *report.ExpData) bool {
+func lasting(d report.ExpContent) bool {
 	for _, files := range [][]report.File{d.Params, d.Metrics} {
 		for _, f := range files {
 			if kind := errs.KindOf(f.Err); f.Err != nil && kind != errs.ProjectFile && kind != errs.NotFound {
@@ -140,155 +145,39 @@ func lasting(d *report.ExpData) bool {
 	return true
 }
 
+// keptHead is the first line of a file; the JSON of the content follows.
+type keptHead struct {
+	Commit  string   `json:"commit"`
+	Time    int64    `json:"time"` // Unix
+	Parents []string `json:"parents"`
+	Size    int      `json:"size"` // of the content
+	Sum     uint32   `json:"sum"`  // its CRC-32
+}
+
 // write keeps a snapshot. Where that fails, the next listing takes longer.
 func (s *snapshots) write(commit string, taken snapshot) {
-	d := taken.data
-	var parents []dvcfile.Value
-	for _, p := range taken.parents {
-		parents = append(parents, p)
-	}
-	v := dvcfile.NewMap("commit", commit, "time", dvcfile.NewInt(d.Time.Unix()), "parents", parents,
-		"params", keptFiles(d.Params), "metrics", keptFiles(d.Metrics))
-	var deps, outs []dvcfile.Value
-	for _, dep := range d.Deps {
-		deps = append(deps, keptPath(dep))
-	}
-	for _, out := range d.Outs {
-		outs = append(outs, append(keptPath(out.ExpDep), out.Cached, out.Source))
-	}
-	v.Set("deps", deps)
-	v.Set("outs", outs)
+	text := taken.data.Text()
+	head, err := json.Marshal(keptHead{commit, taken.data.Time.Unix(), taken.parents, len(text), crc32.ChecksumIEEE(text)})
 	file := s.file(commit)
-	if os.MkdirAll(filepath.Dir(file), 0o777) == nil {
-		_ = fsx.WriteFileAs(file, dvcfile.JSON(v), 0o666, fsx.Fast)
+	if err == nil && os.MkdirAll(filepath.Dir(file), 0o777) == nil {
+		_ = fsx.WriteFileAs(file, slices.Concat(head, []byte("\n"), text), 0o666, fsx.Fast)
 	}
 }
 
-// keptFiles is [[path, data], [path, null, kind, text], ...].
-func keptFiles(files []report.File) []dvcfile.Value {
-	out := make([]dvcfile.Value, len(files))
-	for i, f := range files {
-		if f.Err != nil {
-			out[i] = []dvcfile.Value{f.Path, nil, dvcfile.NewInt(int64(errs.KindOf(f.Err))), f.Err.Error()}
-			continue
-		}
-		out[i] = []dvcfile.Value{f.Path, f.Data}
-	}
-	return out
-}
-
-func keptPath(d report.ExpDep) []dvcfile.Value {
-	number := func(n *int64) dvcfile.Value {
-		if n == nil {
-			return nil
-		}
-		return dvcfile.NewInt(*n)
-	}
-	return []dvcfile.Value{d.Path, d.Hash, number(d.Size), number(d.NFiles)}
-}
-
-// read gives a kept snapshot; ok is false where there is none that can be
-// used.
+// read gives a kept snapshot; ok is false where there is none that is whole.
 func (s *snapshots) read(commit string) (known snapshot, ok bool) {
-	text, err := os.ReadFile(s.file(commit))
+	data, err := os.ReadFile(s.file(commit))
 	if err != nil {
 		return known, false
 	}
-	v, err := dvcfile.ReadData("snapshot.json", text)
-	m, isMap := v.(*dvcfile.Map)
-	if err != nil || !isMap {
+	line, text, _ := bytes.Cut(data, []byte("\n"))
+	var head keptHead
+	if json.Unmarshal(line, &head) != nil || head.Commit != commit || head.Size != len(text) || head.Sum != crc32.ChecksumIEEE(text) {
 		return known, false
 	}
-	r := reader{m: m, ok: true}
-	d := &report.ExpData{Rev: commit, Time: time.Unix(r.int(r.get("time")), 0)}
-	if r.text(r.get("commit")) != commit {
-		return known, false
-	}
-	for _, p := range r.list(r.get("parents")) {
-		known.parents = append(known.parents, r.text(p))
-	}
-	d.Params, d.Metrics = r.files("params"), r.files("metrics")
-	for _, item := range r.list(r.get("deps")) {
-		d.Deps = append(d.Deps, r.path(r.list(item)))
-	}
-	for _, item := range r.list(r.get("outs")) {
-		fields := r.list(item)
-		if len(fields) != 6 {
-			return known, false
-		}
-		cached, isBool := fields[4].(bool)
-		source, areBools := fields[5].(bool)
-		r.ok = r.ok && isBool && areBools
-		d.Outs = append(d.Outs, report.ExpOut{ExpDep: r.path(fields[:4]), Cached: cached, Source: source})
-	}
-	known.data = d
-	return known, r.ok
-}
-
-// reader takes a kept snapshot apart; ok turns false at what is not expected.
-type reader struct {
-	m  *dvcfile.Map
-	ok bool
-}
-
-func (r *reader) get(key string) dvcfile.Value {
-	v, _ := r.m.Get(key)
-	return v
-}
-
-func (r *reader) text(v dvcfile.Value) string {
-	s, ok := v.(string)
-	r.ok = r.ok && ok
-	return s
-}
-
-func (r *reader) int(v dvcfile.Value) int64 {
-	i, isInt := v.(dvcfile.Int)
-	n, small := i.Int64()
-	r.ok = r.ok && isInt && small
-	return n
-}
-
-func (r *reader) list(v dvcfile.Value) []dvcfile.Value {
-	l, ok := v.([]dvcfile.Value)
-	r.ok = r.ok && ok
-	return l
-}
-
-func (r *reader) path(fields []dvcfile.Value) report.ExpDep {
-	if len(fields) != 4 {
-		r.ok = false
-		return report.ExpDep{}
-	}
-	d := report.ExpDep{Path: r.text(fields[0]), Hash: r.text(fields[1])}
-	if fields[2] != nil {
-		n := r.int(fields[2])
-		d.Size = &n
-	}
-	if fields[3] != nil {
-		n := r.int(fields[3])
-		d.NFiles = &n
-	}
-	return d
-}
-
-func (r *reader) files(key string) []report.File {
-	var files []report.File
-	for _, item := range r.list(r.get(key)) {
-		fields := r.list(item)
-		switch len(fields) {
-		case 2:
-			name := r.text(fields[0])
-			files = append(files, report.File{Path: name, Rel: name, Data: fields[1]})
-		case 4:
-			name := r.text(fields[0])
-			err := errs.New(errs.Kind(r.int(fields[2])), "%w", errors.New(r.text(fields[3])))
-			files = append(files, report.File{Path: name, Rel: name, Err: err})
-		default:
-			r.ok = false
-		}
-	}
-	return files
+	known.data = report.KeptExpData(text)
+	known.data.Rev, known.data.Time, known.parents = commit, time.Unix(head.Time, 0), head.Parents
+	return known, true
 }
 
 // clean removes what ctrx keeps of commits for listings.

@@ -24,10 +24,8 @@ type ExpState struct {
 	Experiments []ExpRange
 }
 
-// ExpData is what a revision holds. Paths are relative to the project root.
-type ExpData struct {
-	Rev             string    // of the files: "workspace" for a run that is under way
-	Time            time.Time // of the commit; zero for the work tree
+// ExpContent is what a revision holds. Paths are relative to the project root.
+type ExpContent struct {
 	Params, Metrics []File
 	Deps            []ExpDep
 	Outs            []ExpOut // without metrics and plots
@@ -94,7 +92,7 @@ func ExpShowValue(states []ExpState, place *time.Location) []dvcfile.Value {
 func (s ExpState) value(place *time.Location) dvcfile.Value {
 	m := dvcfile.NewMap("rev", s.Rev, "name", orNull(s.Name), "data", nil, "error", nil, "experiments", nil)
 	if s.Data != nil {
-		m.Set("data", s.Data.value(place))
+		m.Set("data", s.Data.json(place))
 	}
 	if s.Err != nil {
 		m.Set("error", rowError(s.Err))
@@ -123,29 +121,6 @@ func (x *ExpExecutor) value() dvcfile.Value {
 			"returncode", number(l.ReturnCode), "task_id", orNull(l.TaskID)))
 	}
 	return m
-}
-
-// naiveTime is ISO 8601 without a zone, as Python writes a datetime of whole
-// seconds.
-const naiveTime = "2006-01-02T15:04:05"
-
-func (d *ExpData) value(place *time.Location) dvcfile.Value {
-	var when dvcfile.Value
-	if !d.Time.IsZero() {
-		when = d.Time.In(place).Format(naiveTime)
-	}
-	deps, outs := &dvcfile.Map{}, &dvcfile.Map{}
-	for _, dep := range d.Deps {
-		deps.Set(dep.Path, dep.value())
-	}
-	for _, out := range d.Outs {
-		v := out.value()
-		v.Set("use_cache", out.Cached)
-		v.Set("is_data_source", out.Source)
-		outs.Set(out.Path, v)
-	}
-	return dvcfile.NewMap("rev", d.Rev, "timestamp", when, "params", filesValue(d.Params), "metrics", filesValue(d.Metrics),
-		"deps", deps, "outs", outs, "meta", &dvcfile.Map{})
 }
 
 func (d ExpDep) value() *dvcfile.Map {

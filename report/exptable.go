@@ -151,9 +151,10 @@ func namesOf(states []ExpState) expNames {
 	visit = func(states []ExpState) {
 		for _, s := range states {
 			if s.Data != nil {
-				n.metrics.add(s.Data.Metrics)
-				n.params.add(s.Data.Params)
-				for _, d := range s.Data.Deps {
+				c := s.Data.Content()
+				n.metrics.add(c.Metrics)
+				n.params.add(c.Params)
+				for _, d := range c.Deps {
 					if !deps[d.Path] {
 						deps[d.Path] = true
 						n.deps = append(n.deps, d.Path)
@@ -262,9 +263,10 @@ func (t *expTable) addState(s ExpState, row ExpRow, executor *ExpExecutor) {
 		return
 	}
 	t.set(colCreated, t.created(s.Data.Time))
-	t.addFiles(s.Data.Metrics, t.names.metrics)
-	t.addFiles(s.Data.Params, t.names.params)
-	for _, d := range s.Data.Deps {
+	c := s.Data.Content()
+	t.addFiles(c.Metrics, t.names.metrics)
+	t.addFiles(c.Params, t.names.params)
+	for _, d := range c.Deps {
 		if d.Hash != "" {
 			t.set(d.Path, d.Hash)
 		}
@@ -371,9 +373,9 @@ func (t *expTable) sorted(experiments []ExpRange) ([]ExpRange, error) {
 		if len(e.Revs) == 0 || e.Revs[0].Data == nil {
 			return nil
 		}
-		files := e.Revs[0].Data.Metrics
+		files := e.Revs[0].Data.Content().Metrics
 		if kind == Param {
-			files = e.Revs[0].Data.Params
+			files = e.Revs[0].Data.Content().Params
 		}
 		for _, f := range files {
 			if m, ok := f.Data.(*dvcfile.Map); ok && f.Path == file && f.Err == nil {

@@ -124,6 +124,9 @@ func filesValue(files []File) *dvcfile.Map {
 // errorValue describes an error with the type names that readers of DVC's JSON
 // look for. rel is the file that could not be read, "" for a whole revision.
 func errorValue(err error, rel string) *dvcfile.Map {
+	if m, ok := kept(err); ok {
+		return m
+	}
 	kind, text := "DvcException", err.Error()
 	switch {
 	case errors.Is(err, fs.ErrNotExist), errs.KindOf(err) == errs.NotFound, errs.KindOf(err) == errs.DataMissing:
