@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -54,7 +55,7 @@ const (
 
 // Task is one run of an experiment that waits, runs or has ended.
 type Task struct {
-	ID         string // of the queue's task; "" for a run in the workspace
+	ID         string // of the queue's task; "" for a run beside the queue: in the workspace, or a temporary one of dvc
 	Rev        string // stash commit, 40 hex digits; "workspace" for a run there
 	Name       string // of the experiment
 	Baseline   string // commit, 40 hex digits
@@ -64,6 +65,7 @@ type Task struct {
 	Created    time.Time // when it was queued; zero where unknown
 	Executor   string    // InQueue, InTemp or InWorkspace
 	Root       string    // folder of the repository that it runs in; "" before it started
+	DVCDir     string    // of the project below Root; "." for Root itself, "" where unknown
 	Log        string    // file with its output; "" where there is none
 	PID        int       // of the process that runs or ran it; 0 where unknown
 	ReturnCode *int      // of that process, once it has ended
@@ -268,7 +270,7 @@ func (q *Queue) takenTask(t *Task) error {
 		return err
 	}
 	if known {
-		t.Root = info.RootDir
+		t.Root, t.DVCDir = info.RootDir, projectBelow(info.DVCDir)
 		if t.Name == "" {
 			t.Name = text(info.Name)
 		}
@@ -404,7 +406,10 @@ func (d layoutRun) task() (Task, bool, error) {
 	}
 	t := Task{
 		Rev: filepath.Base(base), Name: text(info.Name), Baseline: info.Baseline, Head: info.Baseline, State: Running,
-		Executor: info.Location, Root: info.RootDir, Log: text(proc.Stdout), PID: proc.PID,
+		Executor: info.Location, Root: info.RootDir, DVCDir: projectBelow(info.DVCDir), Log: text(proc.Stdout), PID: proc.PID,
 	}
 	return t, true, nil
 }
+
+// projectBelow turns the path of a .dvc folder into that of the project.
+func projectBelow(dvcDir string) string { return path.Dir(filepath.ToSlash(dvcDir)) }
