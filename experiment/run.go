@@ -147,8 +147,8 @@ func prepare(ctx context.Context, p *pipeline.Project, o RunOptions) (*run, erro
 	}
 	name := o.Name
 	if name == "" {
-		name = randomName(o.Rand, free)
-	} else if err := checkName(name); err != nil {
+		name = RandomName(o.Rand, free)
+	} else if err := CheckName(name); err != nil {
 		return nil, err
 	} else if !free(name) && !o.Overwrite {
 		return nil, errs.Hint(errs.New(errs.Conflict, "Experiment conflicts with existing experiment '%s'.", name),
@@ -159,7 +159,7 @@ func prepare(ctx context.Context, p *pipeline.Project, o RunOptions) (*run, erro
 		return nil, err
 	}
 	return &run{project: p, options: o, head: head, dirty: dirty, outcome: &Outcome{
-		Name: name, Baseline: head.Commit, Ref: refName(head.Commit, name),
+		Name: name, Baseline: head.Commit, Ref: RefName(head.Commit, name),
 	}}, nil
 }
 
@@ -183,49 +183,87 @@ func parseSetParams(args []string) ([]dvcfile.Override, error) {
 // applyOverrides edits the params files. All new contents are made before the
 // first file is written, so a wrong key costs nothing. A dry run writes none.
 func applyOverrides(p *pipeline.Project, overrides []dvcfile.Override, dry bool) error {
-	edited := map[string][]byte{}
-	var order []string
-	for _, ov := range overrides {
-		rel, err := p.Rel(ov.File)
-		if err != nil {
-			return err
-		}
-		if path.IsAbs(rel) || strings.HasPrefix(rel, "../") {
-			return errs.New(errs.Usage, "parameters file '%s' lies outside of the project %s", ov.File, p.Root)
-		}
-		if _, seen := edited[rel]; !seen {
-			data, err := os.ReadFile(p.Abs(rel))
-			if errors.Is(err, fs.ErrNotExist) {
-				return errs.Hint(errs.New(errs.NotFound, "parameters file '%s' does not exist", ov.File), "create it, or name another: -S FILE:KEY=VALUE")
-			}
-			if err != nil {
-				return fmt.Errorf("read %s: %w", ov.File, err)
-			}
-			edited[rel] = data
-			order = append(order, rel)
-		}
+	edited, err := NewParams(p).Edit(overrides)
+	if err != nil {
+		return err
 	}
-	for _, rel := range order {
-		mine := slices.DeleteFunc(slices.Clone(overrides), func(ov dvcfile.Override) bool {
-			r, err := p.Rel(ov.File)
-			return err != nil || r != rel
-		})
-		data, err := dvcfile.ApplyOverrides(rel, edited[rel], mine)
-		if err != nil {
-			return err
-		}
-		edited[rel] = data
-	}
-	for _, rel := range order {
+	for _, f := range edited {
 		if dry {
-			p.Pretend(rel, edited[rel])
+			p.Pretend(f.Rel, f.Data)
 			continue
 		}
-		if err := fsx.WriteFile(p.Abs(rel), edited[rel], 0o666); err != nil {
-			return fmt.Errorf("write %s: %w", rel, err)
+		if err := fsx.WriteFile(p.Abs(f.Rel), f.Data, 0o666); err != nil {
+			return fmt.Errorf("write %s: %w", f.Rel, err)
 		}
 	}
 	return nil
+}
+
+// ParamsFile is the new content of a params file.
+type ParamsFile struct {
+	Rel  string
+	Data []byte
+}
+
+// Params edits the params files of a project in memory. It reads each file
+// once, so that many sets of overrides start from the same content.
+type Params struct {
+	project *pipeline.Project
+	read    map[string][]byte
+}
+
+// NewParams edits the params files as they are in the work tree.
+func NewParams(p *pipeline.Project) *Params {
+	return &Params{project: p, read: map[string][]byte{}}
+}
+
+// Edit applies one set of overrides and gives the files that it changes, in the
+// order in which they are first named. Nothing is written.
+func (ps *Params) Edit(overrides []dvcfile.Override) ([]ParamsFile, error) {
+	var files []ParamsFile
+	byFile := map[string][]dvcfile.Override{}
+	for _, ov := range overrides {
+		rel, err := ps.load(ov.File)
+		if err != nil {
+			return nil, err
+		}
+		if byFile[rel] == nil {
+			files = append(files, ParamsFile{Rel: rel})
+		}
+		byFile[rel] = append(byFile[rel], ov)
+	}
+	for i, f := range files {
+		data, err := dvcfile.ApplyOverrides(f.Rel, ps.read[f.Rel], byFile[f.Rel])
+		if err != nil {
+			return nil, err
+		}
+		files[i].Data = data
+	}
+	return files, nil
+}
+
+// load reads a params file, named as the user does, and gives its rel path.
+func (ps *Params) load(name string) (string, error) {
+	p := ps.project
+	rel, err := p.Rel(name)
+	if err != nil {
+		return "", err
+	}
+	if path.IsAbs(rel) || strings.HasPrefix(rel, "../") {
+		return "", errs.New(errs.Usage, "parameters file '%s' lies outside of the project %s", name, p.Root)
+	}
+	if _, seen := ps.read[rel]; seen {
+		return rel, nil
+	}
+	data, err := os.ReadFile(p.Abs(rel))
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", errs.Hint(errs.New(errs.NotFound, "parameters file '%s' does not exist", name), "create it, or name another: -S FILE:KEY=VALUE")
+	}
+	if err != nil {
+		return "", fmt.Errorf("read %s: %w", name, err)
+	}
+	ps.read[rel] = data
+	return rel, nil
 }
 
 func (r *run) execute(ctx context.Context, lock *pipeline.RepoLock) (*Outcome, error) {

@@ -154,6 +154,17 @@ func Held(path string) (bool, error) {
 	return false, unlockFile(f)
 }
 
+// LockOpen locks a file that is open already, without a wait and without
+// writing to it; false means that another process has the lock. It ends with
+// the file's closing.
+func LockOpen(f *os.File) (bool, error) {
+	err := lockFile(f)
+	if errors.Is(err, errLocked) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
 // Unlock lets go of the lock. The file stays.
 func (l *FileLock) Unlock() error {
 	return errors.Join(unlockFile(l.f), l.f.Close())
