@@ -109,7 +109,7 @@ func Rename(ctx context.Context, p *pipeline.Project, o RenameOptions) error {
 	if err != nil {
 		return err
 	}
-	if err := checkName(o.New); err != nil {
+	if err := CheckName(o.New); err != nil {
 		return err
 	}
 	lock, err := p.Lock(ctx)
@@ -137,7 +137,7 @@ func Rename(ctx context.Context, p *pipeline.Project, o RenameOptions) error {
 	if o.Force {
 		expected = gitops.AnyValue
 	}
-	if err := repo.SetRef(refName(old.Baseline, o.New), old.Commit, expected, "exp rename: "+old.Name); err != nil {
+	if err := repo.SetRef(RefName(old.Baseline, o.New), old.Commit, expected, "exp rename: "+old.Name); err != nil {
 		if errs.KindOf(err) == errs.Conflict && !o.Force {
 			return nameTaken(o.New, "rename -f "+o.Old)
 		}
@@ -156,7 +156,7 @@ func (o RenameOptions) remote(ctx context.Context, repo *gitops.Repo) error {
 	if err != nil {
 		return errs.New(errs.KindOf(err), "Experiment '%s' does not exist in '%s': %w", o.Old, o.Remote, err)
 	}
-	full := refName(old.Baseline, o.New)
+	full := RefName(old.Baseline, o.New)
 	taken := ""
 	if i := slices.IndexFunc(there, func(r Ref) bool { return r.Full == full }); i >= 0 {
 		if taken = there[i].Commit; !o.Force {

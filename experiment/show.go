@@ -20,7 +20,7 @@ type ShowOptions struct {
 	ParamDeps                             bool   // only parameters that stages depend on (not for baselines, as in DVC)
 	Force                                 bool   // read every commit anew
 	Version                               string // of ctrx: what was read by another one is read again
-	Tasks                                 []Task // of the queue; runs in the work tree and in temporary copies are found
+	Tasks                                 []Task // of the queue, and runs in the work tree and in temporary copies
 }
 
 // Show lists the work tree and the selected commits with their experiments:
@@ -90,13 +90,12 @@ func (l *listing) find() error {
 	for _, r := range refs {
 		l.refs[r.Baseline] = append(l.refs[r.Baseline], r)
 	}
-	running, err := runsHere(l.project)
-	if err != nil {
-		return err
-	}
-	tasks := slices.Concat(running, l.options.Tasks)
+	tasks := slices.Clone(l.options.Tasks)
 	l.tasks, l.done = map[string][]Task{}, map[string]*Task{}
 	for i, t := range tasks {
+		if t.State == TaskLost {
+			t.State = TaskQueued
+		}
 		if t.State == TaskSuccess {
 			l.done[t.Ref] = &tasks[i]
 			continue

@@ -16,7 +16,7 @@ import (
 
 // WatchOptions says how runs are watched.
 type WatchOptions struct {
-	Tasks  func(context.Context) ([]Task, error) // of the queue; nil for none
+	Tasks  func(context.Context) ([]Task, error) // of the queue and beside it
 	Every  time.Duration                         // between two looks
 	Follow bool                                  // go on when nothing runs
 	// Show is given all runs seen so far and which of them are new or changed,
@@ -28,7 +28,7 @@ type WatchOptions struct {
 type WatchedRun struct {
 	Name, Rev, Baseline string
 	Where               string // "workspace", "tempdir", "dvc-task"
-	State               string // "queued", "running", "failed", "success", or "ended" where that is not known
+	State               string // "queued", "running", "lost", "failed", "success", or "ended" where that is not known
 	Began               time.Time
 	Metrics             *dvcfile.Map // title -> value; what the run itself has written
 }
@@ -76,16 +76,9 @@ type watch struct {
 
 // look brings the list of runs up to date.
 func (w *watch) look(ctx context.Context) (changed []int, busy, waiting bool, err error) {
-	tasks, err := runsHere(w.project)
+	tasks, err := w.options.Tasks(ctx)
 	if err != nil {
 		return nil, false, false, err
-	}
-	if w.options.Tasks != nil {
-		queued, err := w.options.Tasks(ctx)
-		if err != nil {
-			return nil, false, false, err
-		}
-		tasks = append(tasks, queued...)
 	}
 	present := map[string]bool{}
 	for _, t := range tasks {

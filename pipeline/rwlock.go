@@ -181,6 +181,3 @@ func (p *Project) LockExperiments(ctx context.Context, names ...string) (release
 	l.dir = dir
 	return l.acquire(ctx, nil, names)
 }
-
-// ProcessAlive tells whether a process with this id exists.
-func ProcessAlive(pid int) bool { return processAlive(pid) }

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"ctrx/experiment"
+	"ctrx/experiment/queue"
 	"ctrx/internal/fsx"
 	"ctrx/pipeline"
 	"ctrx/report"
@@ -53,7 +54,50 @@ func (a *app) expShowCommand() *cobra.Command {
 
 // experiments collects what `exp show` shows.
 func (a *app) experiments(ctx context.Context, p *pipeline.Project, o experiment.ShowOptions) ([]report.ExpState, error) {
+	tasks, err := a.tasks(p)
+	if err != nil {
+		return nil, err
+	}
+	if o.Tasks, err = tasks(ctx); err != nil {
+		return nil, err
+	}
 	return experiment.Show(ctx, p, o)
+}
+
+// tasks gives what lists the tasks of the queue and the runs beside it.
+func (a *app) tasks(p *pipeline.Project) (func(context.Context) ([]experiment.Task, error), error) {
+	q, err := queue.Open(p, a.Now)
+	if err != nil {
+		return nil, err
+	}
+	states := map[queue.State]experiment.TaskState{
+		queue.Running: experiment.TaskRunning, queue.Queued: experiment.TaskQueued, queue.Lost: experiment.TaskLost,
+		queue.Failed: experiment.TaskFailed, queue.Success: experiment.TaskSuccess,
+	}
+	return func(ctx context.Context) ([]experiment.Task, error) {
+		listed, err := q.Tasks(ctx)
+		tasks := make([]experiment.Task, len(listed))
+		for i, t := range listed {
+			tasks[i] = experiment.Task{
+				State: states[t.State], Rev: t.Rev, Name: t.Name, Baseline: t.Baseline, Location: t.Executor,
+				Root: t.Root, DVCDir: t.DVCDir, Log: t.Log, PID: number64(t.PID), Ref: t.Ref, Began: t.Began,
+			}
+			if t.ReturnCode != nil {
+				code := int64(*t.ReturnCode)
+				tasks[i].Return = &code
+			}
+		}
+		return tasks, err
+	}, nil
+}
+
+// number64 is a number that 0 stands for none of.
+func number64(n int) *int64 {
+	if n == 0 {
+		return nil
+	}
+	wide := int64(n)
+	return &wide
 }
 
 func (o *expShow) flags(c *cobra.Command) {

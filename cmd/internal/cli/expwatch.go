@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"context"
 	"fmt"
 	"strings"
 	"time"
@@ -21,7 +20,11 @@ func (a *app) expWatchCommand() *cobra.Command {
 		RunE: func(c *cobra.Command, _ []string) error {
 			a.json = asJSON
 			return a.project(c.Context(), func(p *pipeline.Project) error {
-				o := experiment.WatchOptions{Every: time.Second, Follow: follow, Tasks: a.tasks(p)}
+				tasks, err := a.tasks(p)
+				if err != nil {
+					return err
+				}
+				o := experiment.WatchOptions{Every: time.Second, Follow: follow, Tasks: tasks}
 				switch {
 				case asJSON:
 					o.Show = a.watchJSON
@@ -38,9 +41,6 @@ func (a *app) expWatchCommand() *cobra.Command {
 	c.Flags().BoolVar(&asJSON, "json", false, "print a JSON object for each change")
 	return c
 }
-
-// tasks gives what lists the tasks of the queue.
-func (a *app) tasks(*pipeline.Project) func(context.Context) ([]experiment.Task, error) { return nil }
 
 // watchJSON prints an object for each run that changed.
 func (a *app) watchJSON(runs []experiment.WatchedRun, changed []int) error {
