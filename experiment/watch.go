@@ -31,6 +31,8 @@ type WatchedRun struct {
 	State               string // "queued", "running", "lost", "failed", "success", or "ended" where that is not known
 	Began               time.Time
 	Metrics             *dvcfile.Map // title -> value; what the run itself has written
+
+	before string // commit of an experiment that had the name when the run was first seen
 }
 
 // Watch looks at what runs, in the work tree, in temporary copies and in the
@@ -90,12 +92,17 @@ func (w *watch) look(ctx context.Context) (changed []int, busy, waiting bool, er
 		}
 		run := WatchedRun{Name: t.Name, Rev: t.Rev, Baseline: t.Baseline, Where: t.Location, State: t.State.String(), Began: t.Began}
 		if at >= 0 {
-			run.Metrics = w.runs[at].Metrics
+			run.Metrics, run.before = w.runs[at].Metrics, w.runs[at].before
+		} else {
+			run.before, _, _ = w.project.Git.Ref(RefName(t.Baseline, t.Name))
 		}
-		if t.State == TaskRunning {
-			if now := w.metrics(ctx, t); now.Len() > 0 {
+		switch now := (*dvcfile.Map)(nil); {
+		case t.State == TaskRunning:
+			if now = w.metrics(ctx, t); now.Len() > 0 {
 				run.Metrics = now
 			}
+		case t.State == TaskSuccess && w.runs[at].State != run.State:
+			w.settle(ctx, &run, t.Ref)
 		}
 		if at < 0 {
 			w.runs = append(w.runs, run)
@@ -108,10 +115,32 @@ func (w *watch) look(ctx context.Context) (changed []int, busy, waiting bool, er
 	for i, r := range w.runs {
 		if !present[r.key()] && (r.State == "running" || r.State == "queued") {
 			w.runs[i].State = "ended"
+			w.settle(ctx, &w.runs[i], RefName(r.Baseline, r.Name))
 			changed = append(changed, i)
 		}
 	}
 	return changed, busy, waiting, ctx.Err()
+}
+
+// settle tells of a run that has ended what the experiment holds that it became;
+// a run that became none stays as it is.
+func (w *watch) settle(ctx context.Context, r *WatchedRun, ref string) {
+	commit, ok, err := w.project.Git.Ref(ref)
+	if err != nil || !ok || commit == r.before {
+		return
+	}
+	src, err := w.project.Commit(commit)
+	if err != nil {
+		return
+	}
+	r.State = "success"
+	data, err := collect(ctx, w.project, src, false)
+	if err != nil {
+		return
+	}
+	if final := titled(data.Content().Metrics); final.Len() > 0 {
+		r.Metrics = final
+	}
 }
 
 func (t Task) key() string       { return t.Rev + " " + t.Name }
@@ -141,24 +170,33 @@ func (w *watch) metrics(ctx context.Context, t Task) *dvcfile.Map {
 	if err != nil {
 		return all
 	}
-	count := map[string]int{}
-	var flat []*dvcfile.Map
+	var written []report.File
 	for _, f := range files {
-		m := &dvcfile.Map{}
 		if info, err := os.Stat(p.Abs(f.Path)); err == nil && f.Err == nil && !info.ModTime().Before(t.Began) {
-			m = dvcfile.Flatten(report.Metrics(f.Values))
+			written = append(written, report.File{Path: f.Path, Data: report.Metrics(f.Values)})
 		}
-		flat = append(flat, m)
-		for _, key := range m.Keys() {
+	}
+	return titled(written)
+}
+
+// titled flattens metrics. A key that two files have is written file:key.
+func titled(files []report.File) *dvcfile.Map {
+	count := map[string]int{}
+	flat := make([]*dvcfile.Map, len(files))
+	for i, f := range files {
+		flat[i] = dvcfile.Flatten(f.Data)
+		for _, key := range flat[i].Keys() {
 			count[key]++
 		}
 	}
+	all := &dvcfile.Map{}
 	for i, m := range flat {
 		for j := range m.Len() {
-			key, v := m.At(j)
-			if title := key; count[key] > 1 || key == "" {
-				all.Set(strings.TrimSuffix(files[i].Path+":"+title, ":"), v)
-			} else {
+			title, v := m.At(j)
+			if count[title] > 1 || title == "" {
+				title = strings.TrimSuffix(files[i].Path+":"+title, ":")
+			}
+			if v != nil {
 				all.Set(title, v)
 			}
 		}

@@ -254,7 +254,7 @@ func (p *Project) readTracked(ctx context.Context, ix *Index, rel string) ([]byt
 func (p *Project) openRecorded(ctx context.Context, ix *Index, rel string) (*os.File, error) {
 	for _, s := range ix.Stages {
 		for _, o := range s.Outs {
-			if o.Recorded == nil || !inside(rel, o.Rel) {
+			if o.Recorded == nil || !o.Cache || !inside(rel, o.Rel) {
 				continue
 			}
 			cache := p.cacheOf(o.Recorded)
