@@ -228,13 +228,7 @@ func (q *Queue) task(f messageFile) (Task, bool, error) {
 	if err != nil || !ok {
 		return Task{}, false, err
 	}
-	t := Task{
-		ID: m.ID, Rev: m.Entry.Rev, Name: text(m.Entry.Name), Baseline: m.Entry.Baseline, Head: text(m.Entry.Head), Branch: text(m.Entry.Branch),
-		Executor: InQueue, Priority: m.Priority, message: m, file: f.name,
-	}
-	if t.Head == "" {
-		t.Head = t.Baseline
-	}
+	t := taskOf(m, f.name)
 	if t.record, err = q.layout.readRecord(m.ID); err != nil {
 		return t, false, err
 	}
@@ -252,6 +246,18 @@ func (q *Queue) task(f messageFile) (Task, bool, error) {
 		return t, true, nil
 	}
 	return t, true, q.takenTask(&t)
+}
+
+// taskOf is what a message tells of its task.
+func taskOf(m message, file string) Task {
+	t := Task{
+		ID: m.ID, Rev: m.Entry.Rev, Name: text(m.Entry.Name), Baseline: m.Entry.Baseline, Head: text(m.Entry.Head), Branch: text(m.Entry.Branch),
+		State: Queued, Executor: InQueue, Priority: m.Priority, message: m, file: file,
+	}
+	if t.Head == "" {
+		t.Head = t.Baseline
+	}
+	return t
 }
 
 // takenTask tells a running task from a lost one and one that is done.

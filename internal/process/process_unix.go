@@ -20,11 +20,26 @@ func Alive(pid int) bool {
 	return (err == nil || errors.Is(err, unix.EPERM)) && !zombie(pid)
 }
 
-// Interrupt asks the process group that pid leads to stop, as Ctrl-C does.
-func Interrupt(pid int) error { return unix.Kill(-pid, unix.SIGINT) }
+// Interrupt asks a process and its group to stop, as Ctrl-C does.
+func Interrupt(pid int) error { return signal(pid, unix.SIGINT) }
 
-// Kill ends the process group that pid leads at once.
-func Kill(pid int) error { return unix.Kill(-pid, unix.SIGKILL) }
+// Terminate asks a process and its group to stop, as a machine that goes down
+// does.
+func Terminate(pid int) error { return signal(pid, unix.SIGTERM) }
+
+// Kill ends a process and its group at once.
+func Kill(pid int) error { return signal(pid, unix.SIGKILL) }
+
+// signal reaches the group that pid leads, or pid alone if it leads none.
+func signal(pid int, s unix.Signal) error {
+	if pid <= 1 {
+		return unix.ESRCH
+	}
+	if err := unix.Kill(-pid, s); !errors.Is(err, unix.ESRCH) {
+		return err
+	}
+	return unix.Kill(pid, s)
+}
 
 // KillSession ends every process of a session whose leader has ended: what it
 // started and what those started, as far as they stayed in the session.
@@ -39,21 +54,9 @@ func KillSession(leader int) {
 	}
 }
 
-// Session is the session that this process is in.
-func Session() int {
-	sid, err := unix.Getsid(0)
-	if err != nil {
-		return 0
-	}
-	return sid
-}
-
 // Detach lets a command live on when its starter ends: a session of its own,
 // with no terminal.
 func Detach(cmd *exec.Cmd) { cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true} }
-
-// Lead makes a command the leader of a process group.
-func Lead(cmd *exec.Cmd) { cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} }
 
 // Inherited opens a file that the starter passed on as descriptor fd, and keeps
 // the commands started from here from inheriting it in turn.

@@ -28,6 +28,9 @@ func Alive(pid int) bool {
 // Interrupt asks a process group to stop; Windows knows one way only.
 func Interrupt(pid int) error { return Kill(pid) }
 
+// Terminate asks a process to stop; Windows knows one way only.
+func Terminate(pid int) error { return Kill(pid) }
+
 // Kill ends a process at once.
 func Kill(pid int) error {
 	p, err := os.FindProcess(pid)
@@ -40,17 +43,9 @@ func Kill(pid int) error {
 // KillSession does nothing: Windows has no sessions of processes.
 func KillSession(int) {}
 
-// Session is 0: Windows has no sessions of processes.
-func Session() int { return 0 }
-
 // Detach lets a command live on when its starter ends.
 func Detach(cmd *exec.Cmd) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{CreationFlags: windows.CREATE_NEW_PROCESS_GROUP | windows.DETACHED_PROCESS}
-}
-
-// Lead makes a command the leader of a process group.
-func Lead(cmd *exec.Cmd) {
-	cmd.SysProcAttr = &syscall.SysProcAttr{CreationFlags: windows.CREATE_NEW_PROCESS_GROUP}
 }
 
 // Inherited gives nothing: Windows passes no open files on.
