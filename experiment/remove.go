@@ -2,20 +2,47 @@ package experiment
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"ctrx/gitops"
 	"ctrx/internal/errs"
 	"ctrx/pipeline"
 )
 
-// RemoveOptions says which experiments Remove deletes.
+// TaskQueue is what the commands on experiments need of the queue.
+type TaskQueue interface {
+	// TaskOf gives the stash commit of the task that a name means, "" when none.
+	TaskOf(ctx context.Context, name string) (string, error)
+	// RemoveTasks takes tasks out by their stash commits.
+	RemoveTasks(ctx context.Context, revs []string) error
+	// RemoveQueued takes out all that wait, and gives their names.
+	RemoveQueued(ctx context.Context) ([]string, error)
+}
+
+// RemoveOptions says which experiments Remove deletes: by name, those of
+// baselines, or those that wait in the queue.
 type RemoveOptions struct {
-	Names  []string
-	By     *Selection // or those of these baselines; nil for none
-	Keep   bool       // all of the repository but the named and selected ones
-	Remote string     // at this Git remote instead of here
+	Names  []string // also of tasks of the queue
+	By     *Selection
+	Queued bool
+	Keep   bool   // all of the repository but the named and selected ones
+	Remote string // at this Git remote instead of here
+	Queue  TaskQueue
+}
+
+// check refuses what contradicts itself.
+func (o RemoveOptions) check() error {
+	switch {
+	case o.Keep && o.Queued:
+		return errs.New(errs.Usage, "Cannot use both `--keep` and `--queue`.")
+	case (len(o.Names) > 0) == (o.By != nil || o.Queued):
+		return errs.Hint(errs.New(errs.Usage, "Either provide an `experiment` argument, or use the `--rev` or `--all-commits` or `--queue` flag."),
+			"ctrx exp remove NAME, or ctrx exp remove --all-commits, or ctrx exp remove --rev REV")
+	}
+	return nil
 }
 
 // Remove deletes experiments and gives their names.
@@ -24,53 +51,89 @@ func Remove(ctx context.Context, p *pipeline.Project, o RemoveOptions) ([]string
 	if err != nil {
 		return nil, err
 	}
-	if len(o.Names) == 0 && o.By == nil || len(o.Names) > 0 && o.By != nil {
-		return nil, errs.Hint(errs.New(errs.Usage, "Either provide an `experiment` argument, or use the `--rev` or `--all-commits` or `--queue` flag."),
-			"ctrx exp remove NAME, or ctrx exp remove --all-commits, or ctrx exp remove --rev REV")
+	if err := o.check(); err != nil {
+		return nil, err
 	}
 	lock, err := p.Lock(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer lock.Unlock()
-	doomed, err := o.doomed(ctx, repo)
+	doomed, tasks, err := o.doomed(ctx, repo)
 	if err != nil {
 		return nil, err
 	}
-	names := make([]string, len(doomed))
-	for i, r := range doomed {
-		names[i] = r.Name
+	var names []string
+	for _, r := range doomed {
+		names = append(names, r.Name)
 	}
-	if o.Remote == "" {
-		n, err := removeHere(repo, doomed)
+	if o.Remote != "" {
+		return names, removeThere(ctx, repo, o.Remote, doomed)
+	}
+	if n, err := removeHere(repo, doomed); err != nil {
 		return names[:n], err
 	}
+	lock.Unlock() // the queue has locks of its own
+	if o.Queued {
+		queued, err := o.Queue.RemoveQueued(ctx)
+		return append(names, queued...), err
+	}
+	var revs []string
+	for name, rev := range tasks {
+		revs = append(revs, rev)
+		if !slices.ContainsFunc(doomed, func(r Ref) bool { return r.Name == name || r.Full == name || strings.HasPrefix(r.Commit, name) }) {
+			names = append(names, name)
+		}
+	}
+	if len(revs) == 0 {
+		return names, nil
+	}
+	return names, o.Queue.RemoveTasks(ctx, revs)
+}
+
+// removeThere deletes refs at a Git remote.
+func removeThere(ctx context.Context, repo *gitops.Repo, remote string, doomed []Ref) error {
 	var changes []gitops.RefChange
 	for _, r := range doomed {
 		changes = append(changes, gitops.RefChange{Name: r.Full, Old: r.Commit})
 	}
-	if err := repo.PushRefs(ctx, o.Remote, changes); err != nil {
-		return nil, err
-	}
-	return names, nil
+	return repo.PushRefs(ctx, remote, changes)
 }
 
-// doomed are the experiments to be removed.
-func (o RemoveOptions) doomed(ctx context.Context, repo *gitops.Repo) ([]Ref, error) {
+// doomed are the experiments to be removed, and the tasks of the queue that are
+// named, as stash commits by name.
+func (o RemoveOptions) doomed(ctx context.Context, repo *gitops.Repo) ([]Ref, map[string]string, error) {
 	all, err := refsOf(ctx, repo, o.Remote)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
+	}
+	tasks := map[string]string{}
+	var names []string // of what must be an experiment
+	for _, n := range o.Names {
+		if o.Remote == "" && !o.Keep {
+			rev, err := o.Queue.TaskOf(ctx, n)
+			if err != nil {
+				return nil, nil, err
+			}
+			if rev != "" {
+				tasks[n] = rev
+				if _, err := findAmong(repo, all, n); errors.Is(err, errNoSuchName) {
+					continue
+				}
+			}
+		}
+		names = append(names, n)
 	}
 	var chosen []Ref
 	if o.By != nil {
 		chosen, err = o.By.of(ctx, repo, all)
 	} else {
-		chosen, err = findAll(repo, all, o.Names)
+		chosen, err = findAll(repo, all, names)
 	}
 	if err != nil || !o.Keep {
-		return chosen, err
+		return chosen, tasks, err
 	}
-	return slices.DeleteFunc(all, func(r Ref) bool { return slices.Contains(chosen, r) }), nil
+	return slices.DeleteFunc(all, func(r Ref) bool { return slices.Contains(chosen, r) }), nil, nil
 }
 
 // removeHere deletes refs and tells how many it deleted.

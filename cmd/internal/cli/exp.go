@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"ctrx/experiment"
+	"ctrx/experiment/queue"
 	"ctrx/pipeline"
 )
 
@@ -113,8 +114,8 @@ func (a *app) expApplyCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use: "apply EXPERIMENT", Short: "Make the work tree what an experiment holds", Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			return a.project(c.Context(), func(p *pipeline.Project) error {
-				applied, err := experiment.Apply(c.Context(), p, args[0], a.Now())
+			return a.queue(c.Context(), func(p *pipeline.Project, q *queue.Queue) error {
+				applied, err := experiment.Apply(c.Context(), p, args[0], q, a.Now())
 				if err != nil {
 					return err
 				}
@@ -136,7 +137,8 @@ func (a *app) expRemoveCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use: "remove [EXPERIMENT...]", Aliases: []string{"rm"}, Short: "Remove experiments",
 		RunE: func(c *cobra.Command, names []string) error {
-			return a.project(c.Context(), func(p *pipeline.Project) error {
+			return a.queue(c.Context(), func(p *pipeline.Project, q *queue.Queue) error {
+				o.Queue = q
 				if o.Names = names; sel.All || len(sel.Revs) > 0 {
 					o.By = &sel
 				}
@@ -156,7 +158,9 @@ func (a *app) expRemoveCommand() *cobra.Command {
 	f := c.Flags()
 	selectionFlags(c, &sel)
 	f.BoolVar(&o.Keep, "keep", false, "remove all but the selected experiments")
+	f.BoolVar(&o.Queued, "queue", false, "remove all that wait in the queue")
 	f.StringVarP(&o.Remote, "git-remote", "g", "", "remove them at this Git `remote`, a name or URL")
+	c.MarkFlagsMutuallyExclusive("queue", "git-remote")
 	return c
 }
 
