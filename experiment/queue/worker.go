@@ -133,7 +133,7 @@ func (q *Queue) hasWorker(slot int) (bool, error) {
 	}
 	var state slotState
 	known, err := readJSON(q.layout.slotInfo(slot), &state)
-	return !known || state.Worker.Alive(), err
+	return err != nil || !known || state.Worker.Alive(), nil
 }
 
 // spawn starts a worker and waits until it is there.
@@ -466,7 +466,7 @@ func (q *Queue) slotsAtWork() ([]slot, error) {
 		}
 		s := slot{number: n}
 		if _, err := readJSON(q.layout.slotInfo(n), &s.state); err != nil {
-			return nil, err
+			s.state = slotState{}
 		}
 		slots = append(slots, s)
 	}
