@@ -302,9 +302,9 @@ func (q *Queue) takenTask(t *Task) error {
 
 func (q *Queue) activeTask(t *Task) error {
 	t.State, t.ReturnCode = Running, nil
-	if t.record == nil {
+	if !t.record.underWay() { // a worker of dvc took it, or one of ours died between two writes
 		if !q.dvcAtWork(*t) {
-			t.State, t.Note = Lost, "the worker of dvc that took it has ended; `ctrx queue start` runs it"
+			t.State, t.Note = Lost, "the worker that took it has ended; `ctrx queue start` gives it back"
 		}
 		return nil
 	}
