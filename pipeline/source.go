@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"context"
+	"errors"
 	"io/fs"
 	"maps"
 	"os"
@@ -20,6 +21,9 @@ type Source interface {
 	ReadFile(rel string) ([]byte, error)
 	// StageFiles lists the rel paths of all dvc.yaml and .dvc files.
 	StageFiles(ctx context.Context) ([]string, error)
+	// Files lists the rel paths of all regular files at or below a rel path,
+	// sorted, without stage files; none where there is nothing.
+	Files(ctx context.Context, rel string) ([]string, error)
 }
 
 // isStageFile tells whether a file of this name holds stages.
@@ -97,6 +101,31 @@ func (w workTree) StageFiles(ctx context.Context) ([]string, error) {
 	return found, err
 }
 
+func (w workTree) Files(ctx context.Context, rel string) ([]string, error) {
+	var files []string
+	err := fs.WalkDir(os.DirFS(w.root), rel, func(name string, d fs.DirEntry, err error) error {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		if err != nil || ctx.Err() != nil {
+			return errors.Join(err, ctx.Err())
+		}
+		switch {
+		case d.IsDir() && d.Name() == ".git":
+			return fs.SkipDir
+		case d.Type()&fs.ModeSymlink != 0:
+			info, err := os.Stat(filepath.Join(w.root, filepath.FromSlash(name)))
+			if err == nil && info.Mode().IsRegular() {
+				files = append(files, name)
+			}
+		case d.Type().IsRegular() && (name == rel || !isStageFile(d.Name()) && d.Name() != "dvc.lock"):
+			files = append(files, name)
+		}
+		return nil
+	})
+	return files, err
+}
+
 // gitTree reads from a commit. Its rel paths begin at the project root, which
 // may be a folder of the Git repository.
 type gitTree struct {
@@ -129,4 +158,19 @@ func (g gitTree) StageFiles(ctx context.Context) ([]string, error) {
 		}
 	}
 	return found, ctx.Err()
+}
+
+func (g gitTree) Files(ctx context.Context, rel string) ([]string, error) {
+	names, err := g.tree.List(path.Join(g.prefix, rel))
+	if err != nil {
+		return nil, err
+	}
+	var files []string
+	for _, name := range names {
+		own := relFrom(g.prefix, name)
+		if base := path.Base(own); own == rel || !isStageFile(base) && base != "dvc.lock" {
+			files = append(files, own)
+		}
+	}
+	return files, ctx.Err()
 }

@@ -152,17 +152,17 @@ func (p *Project) readValues(ctx context.Context, ix *Index, rel string) FileVal
 	return fv
 }
 
-// readTracked reads a file of the source, or from the cache where the source
-// is a commit and DVC holds the content.
+// readTracked reads a file of the source, or what was recorded of it from the
+// cache.
 func (p *Project) readTracked(ctx context.Context, ix *Index, rel string) ([]byte, error) {
 	data, err := ix.Source.ReadFile(rel)
 	if err == nil || !errors.Is(err, fs.ErrNotExist) {
 		return data, err
 	}
-	if _, live := ix.Source.(workTree); live {
+	f, err := p.openRecorded(ctx, ix, rel)
+	if _, live := ix.Source.(workTree); live && err != nil {
 		return nil, errs.New(errs.NotFound, "%s does not exist", p.Show(rel))
 	}
-	f, err := p.openRecorded(ctx, ix, rel)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, errs.Hint(errs.New(errs.DataMissing, "%s of that revision is not in the cache", p.Show(rel)), "ctrx fetch --all-commits")
 	}
@@ -178,7 +178,7 @@ func (p *Project) readTracked(ctx context.Context, ix *Index, rel string) ([]byt
 func (p *Project) openRecorded(ctx context.Context, ix *Index, rel string) (*os.File, error) {
 	for _, s := range ix.Stages {
 		for _, o := range s.Outs {
-			if o.Recorded == nil || !inside(rel, o.Rel) {
+			if o.Recorded == nil || !o.Cache || !inside(rel, o.Rel) {
 				continue
 			}
 			cache := p.cacheOf(o.Recorded)
@@ -200,41 +200,40 @@ func (p *Project) openRecorded(ctx context.Context, ix *Index, rel string) (*os.
 }
 
 // membersOf gives the files of a folder that is listed as metrics or plots, or
-// the file itself.
+// the file itself. A folder that is not there has the members that were
+// recorded.
 func (p *Project) membersOf(ctx context.Context, ix *Index, rel string) ([]string, error) {
-	if _, live := ix.Source.(workTree); live {
-		return p.workFiles(ctx, rel)
+	files, err := p.filesOf(ctx, ix.Source, rel)
+	if err != nil || len(files) > 0 {
+		return files, err
 	}
 	for _, s := range ix.Stages {
 		for _, o := range s.Outs {
-			if o.Rel == rel && o.Recorded != nil && o.Recorded.Digest.IsDir() {
-				dir, err := p.recordedDir(ctx, o)
-				if err != nil {
-					return nil, err
+			if o.Recorded == nil || !o.Cache || !o.Recorded.Digest.IsDir() || !inside(rel, o.Rel) {
+				continue
+			}
+			dir, err := p.recordedDir(ctx, o)
+			if err != nil {
+				return nil, err
+			}
+			for _, e := range dir {
+				if member := path.Join(o.Rel, e.RelPath); inside(member, rel) {
+					files = append(files, member)
 				}
-				var files []string
-				for _, e := range dir {
-					files = append(files, path.Join(rel, e.RelPath))
-				}
-				return files, nil
 			}
 		}
 	}
-	return []string{rel}, nil
+	if len(files) == 0 {
+		files = []string{rel}
+	}
+	return files, nil
 }
 
-// workFiles lists the regular files at or below a rel path of the work tree.
-func (p *Project) workFiles(ctx context.Context, rel string) ([]string, error) {
-	info, err := os.Stat(p.Abs(rel))
-	if err != nil || !info.IsDir() {
+// filesOf is Files of a source for any rel path. Outside the project there is
+// the path itself.
+func (p *Project) filesOf(ctx context.Context, src Source, rel string) ([]string, error) {
+	if !insideProject(rel) {
 		return []string{rel}, nil
 	}
-	var files []string
-	err = fs.WalkDir(os.DirFS(p.Abs(rel)), ".", func(name string, d fs.DirEntry, err error) error {
-		if err == nil && d.Type().IsRegular() && !isStageFile(d.Name()) && d.Name() != "dvc.lock" {
-			files = append(files, path.Join(rel, name))
-		}
-		return errors.Join(err, ctx.Err())
-	})
-	return files, err
+	return src.Files(ctx, rel)
 }

@@ -100,13 +100,13 @@ func ShowValue(revs []Revision) *dvcfile.Map {
 	out := &dvcfile.Map{}
 	for _, r := range revs {
 		if r.Err != nil {
-			out.Set(r.Name, dvcfile.NewMap("error", errorValue(r.Err, "")))
+			out.Set(r.Name, dvcfile.NewMap("error", ErrorValue(r.Err, "")))
 			continue
 		}
 		files := &dvcfile.Map{}
 		for _, f := range r.Files {
 			if f.Err != nil {
-				files.Set(f.Path, dvcfile.NewMap("error", errorValue(f.Err, f.Rel)))
+				files.Set(f.Path, dvcfile.NewMap("error", ErrorValue(f.Err, f.Rel)))
 				continue
 			}
 			files.Set(f.Path, dvcfile.NewMap("data", f.Data))
@@ -116,9 +116,9 @@ func ShowValue(revs []Revision) *dvcfile.Map {
 	return out
 }
 
-// errorValue describes an error with the type names that readers of DVC's JSON
+// ErrorValue describes an error with the type names that readers of DVC's JSON
 // look for. rel is the file that could not be read, "" for a whole revision.
-func errorValue(err error, rel string) *dvcfile.Map {
+func ErrorValue(err error, rel string) *dvcfile.Map {
 	kind, text := "DvcException", err.Error()
 	switch {
 	case errors.Is(err, fs.ErrNotExist), errs.KindOf(err) == errs.NotFound, errs.KindOf(err) == errs.DataMissing:

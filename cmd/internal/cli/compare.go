@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 
@@ -120,16 +121,10 @@ type side struct {
 // sideOf reads the metrics and params of a revision; "" or "workspace" is the
 // work tree.
 func (a *app) sideOf(ctx context.Context, p *pipeline.Project, rev string, o sideOptions) (side, error) {
-	s, src := side{name: "workspace"}, p.WorkTree()
-	if rev != "" && rev != "workspace" {
-		commit, err := experiment.Resolve(p.Git, rev)
-		if err != nil {
-			return s, err
-		}
-		s.name = rev
-		if src, err = p.Commit(commit); err != nil {
-			return s, err
-		}
+	s := side{name: cmp.Or(rev, "workspace")}
+	src, err := experiment.Source(p, s.name)
+	if err != nil {
+		return s, err
 	}
 	ix, err := p.LoadIndex(ctx, src)
 	if err != nil {
