@@ -2,12 +2,11 @@ package pipeline
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 
 	"ctrx/internal/errs"
+	"ctrx/internal/fsx"
 )
 
 // RecordOptions says what `commit` records.
@@ -68,7 +67,7 @@ func (p *Project) commitStage(ctx context.Context, s *Stage, o RecordOptions) er
 		return err
 	}
 	for _, out := range s.Outs {
-		if _, err := os.Lstat(p.Abs(out.Rel)); errors.Is(err, fs.ErrNotExist) {
+		if _, err := os.Lstat(p.Abs(out.Rel)); fsx.Missing(err) {
 			return errs.Hint(errs.New(errs.NotFound, "output '%s' does not exist", p.Show(out.Rel)), "ctrx repro %s, or ctrx checkout %s", s.Address(p.Dir), p.Show(out.Rel))
 		}
 	}

@@ -142,6 +142,11 @@ func newPipelineStage(file string, spec *dvcfile.Stage, lock *dvcfile.StageLock)
 	s := &Stage{
 		File: file, Name: spec.Name, Cmd: spec.Cmd, Commands: spec.Commands, WDir: wdir,
 		Frozen: spec.Frozen, AlwaysChanged: spec.AlwaysChanged, Desc: spec.Desc, Meta: spec.Meta, Lock: lock, Pos: spec.Pos,
+		Vars: &dvcfile.Map{},
+	}
+	for _, file := range spec.Vars.Keys() {
+		used, _ := spec.Vars.Get(file)
+		s.Vars.Set(path.Join(path.Dir(s.File), file), used)
 	}
 	for i, d := range spec.Deps {
 		dep := &Dependency{Path: d, Pos: spec.DepPos[i]}

@@ -2,11 +2,13 @@ package pipeline
 
 import (
 	"context"
+	"io/fs"
 	"os"
 	"path"
 	"slices"
 
 	"ctrx/internal/errs"
+	"ctrx/internal/fsx"
 	"ctrx/internal/ignore"
 	"ctrx/pipeline/dvcfile"
 	"ctrx/storage"
@@ -31,6 +33,9 @@ func (p *Project) hash(ctx context.Context, rel string) (storage.Tree, error) {
 func (p *Project) changed(ctx context.Context, rel string, e *dvcfile.Entry) (bool, error) {
 	if e == nil || e.Digest == "" {
 		_, err := os.Stat(p.Abs(rel))
+		if fsx.Missing(err) {
+			err = fs.ErrNotExist
+		}
 		return true, err
 	}
 	size := int64(-1)

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"ctrx/internal/errs"
+	"ctrx/internal/fsx"
 	"ctrx/pipeline/dvcfile"
 	"ctrx/storage"
 )
@@ -239,7 +240,7 @@ func (p *Project) removeOutput(out *Output) error {
 		return err
 	}
 	defer root.Close()
-	if err := root.RemoveAll(filepath.FromSlash(out.Rel)); err != nil {
+	if err := root.RemoveAll(filepath.FromSlash(out.Rel)); err != nil && !fsx.Missing(err) {
 		return fmt.Errorf("remove output '%s': %w", out.Path, err)
 	}
 	return nil
@@ -304,7 +305,7 @@ func (p *Project) verify(ctx context.Context, s *Stage, o ExecuteOptions) (*dvcf
 		p.Info("Verifying data sources in stage: '%s'", s.Address(p.Dir))
 	}
 	for _, out := range s.Outs {
-		if _, err := os.Lstat(p.Abs(out.Rel)); errors.Is(err, fs.ErrNotExist) {
+		if _, err := os.Lstat(p.Abs(out.Rel)); fsx.Missing(err) {
 			return nil, errs.Hint(errs.New(errs.DataMissing, "missing %s: %s", strings.TrimSuffix(what, "s in frozen stage"), p.Show(out.Rel)),
 				"ctrx checkout %s, or ctrx pull %s", p.Show(out.Rel), p.Show(out.Rel))
 		}

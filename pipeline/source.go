@@ -2,7 +2,6 @@ package pipeline
 
 import (
 	"context"
-	"errors"
 	"io/fs"
 	"maps"
 	"os"
@@ -21,9 +20,30 @@ type Source interface {
 	ReadFile(rel string) ([]byte, error)
 	// StageFiles lists the rel paths of all dvc.yaml and .dvc files.
 	StageFiles(ctx context.Context) ([]string, error)
-	// Files lists the rel paths of all regular files at or below a rel path,
-	// sorted, without stage files; none where there is nothing.
-	Files(ctx context.Context, rel string) ([]string, error)
+	// Files lists the rel paths of the files at or below a rel path that are not
+	// DVC's own; fs.ErrNotExist when it is absent.
+	Files(rel string) ([]string, error)
+}
+
+// filesBelow is Files of any tree; prefix is the path of the project root in it.
+func filesBelow(tree fs.FS, prefix, rel string) ([]string, error) {
+	var files []string
+	err := fs.WalkDir(tree, path.Join(prefix, rel), func(name string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case d.IsDir():
+			if d.Name() == ".git" || d.Name() == ".dvc" {
+				return fs.SkipDir
+			}
+			return nil
+		}
+		if file := relFrom(prefix, name); file == rel || !isStageFile(d.Name()) && d.Name() != "dvc.lock" {
+			files = append(files, file)
+		}
+		return nil
+	})
+	return files, err
 }
 
 // isStageFile tells whether a file of this name holds stages.
@@ -64,6 +84,13 @@ func (p *Project) readFile(rel string) ([]byte, error) {
 
 func (w workTree) ReadFile(rel string) ([]byte, error) { return w.read(rel) }
 
+func (w workTree) Files(rel string) ([]string, error) {
+	if slices.Contains(w.pretend, rel) {
+		return []string{rel}, nil
+	}
+	return filesBelow(os.DirFS(w.root), ".", rel)
+}
+
 // StageFiles walks the work tree, leaving out what Git or DVC ignores: outputs
 // are git-ignored, so a large data folder is not entered.
 func (w workTree) StageFiles(ctx context.Context) ([]string, error) {
@@ -101,31 +128,6 @@ func (w workTree) StageFiles(ctx context.Context) ([]string, error) {
 	return found, err
 }
 
-func (w workTree) Files(ctx context.Context, rel string) ([]string, error) {
-	var files []string
-	err := fs.WalkDir(os.DirFS(w.root), rel, func(name string, d fs.DirEntry, err error) error {
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil
-		}
-		if err != nil || ctx.Err() != nil {
-			return errors.Join(err, ctx.Err())
-		}
-		switch {
-		case d.IsDir() && d.Name() == ".git":
-			return fs.SkipDir
-		case d.Type()&fs.ModeSymlink != 0:
-			info, err := os.Stat(filepath.Join(w.root, filepath.FromSlash(name)))
-			if err == nil && info.Mode().IsRegular() {
-				files = append(files, name)
-			}
-		case d.Type().IsRegular() && (name == rel || !isStageFile(d.Name()) && d.Name() != "dvc.lock"):
-			files = append(files, name)
-		}
-		return nil
-	})
-	return files, err
-}
-
 // gitTree reads from a commit. Its rel paths begin at the project root, which
 // may be a folder of the Git repository.
 type gitTree struct {
@@ -146,6 +148,8 @@ func (g gitTree) ReadFile(rel string) ([]byte, error) {
 	return g.tree.ReadFile(path.Join(g.prefix, rel))
 }
 
+func (g gitTree) Files(rel string) ([]string, error) { return filesBelow(g.tree, g.prefix, rel) }
+
 func (g gitTree) StageFiles(ctx context.Context) ([]string, error) {
 	names, err := g.tree.List(g.prefix)
 	if err != nil {
@@ -158,19 +162,4 @@ func (g gitTree) StageFiles(ctx context.Context) ([]string, error) {
 		}
 	}
 	return found, ctx.Err()
-}
-
-func (g gitTree) Files(ctx context.Context, rel string) ([]string, error) {
-	names, err := g.tree.List(path.Join(g.prefix, rel))
-	if err != nil {
-		return nil, err
-	}
-	var files []string
-	for _, name := range names {
-		own := relFrom(g.prefix, name)
-		if base := path.Base(own); own == rel || !isStageFile(base) && base != "dvc.lock" {
-			files = append(files, own)
-		}
-	}
-	return files, ctx.Err()
 }

@@ -7,6 +7,9 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"path/filepath"
+	"slices"
+	"strings"
 
 	"ctrx/internal/errs"
 	"ctrx/pipeline/dvcfile"
@@ -42,10 +45,22 @@ func (p *Project) Metrics(ctx context.Context, ix *Index, targets []string) ([]F
 			add(path.Join(path.Dir(pl.File), m))
 		}
 	}
-	files, err := p.pick(files, targets)
-	if err != nil {
-		return nil, err
+	if len(targets) > 0 {
+		files = nil
+		for _, t := range targets {
+			rel, err := p.Rel(t)
+			if err != nil {
+				return nil, err
+			}
+			files = append(files, rel)
+		}
 	}
+	return p.readAll(ctx, ix, files, nil), nil
+}
+
+// readAll reads files, and of a folder every file in it. keys narrows what is
+// taken of a file; a file that it does not name is taken whole.
+func (p *Project) readAll(ctx context.Context, ix *Index, files []string, keys map[string][]string) []FileValues {
 	var all []FileValues
 	for _, rel := range files {
 		members, err := p.membersOf(ctx, ix, rel)
@@ -54,39 +69,34 @@ func (p *Project) Metrics(ctx context.Context, ix *Index, targets []string) ([]F
 			continue
 		}
 		for _, m := range members {
-			all = append(all, p.readValues(ctx, ix, m))
+			fv := p.readValues(ctx, ix, m)
+			if wanted := keys[rel]; fv.Err == nil && len(wanted) > 0 {
+				fv.Values = selectKeys(fv.Values, wanted)
+			}
+			all = append(all, fv)
 		}
 	}
-	return all, nil
-}
-
-// pick narrows files to the targets of the command line, which may also name
-// files that no stage declares.
-func (p *Project) pick(files, targets []string) ([]string, error) {
-	if len(targets) == 0 {
-		return files, nil
-	}
-	var picked []string
-	for _, t := range targets {
-		rel, err := p.Rel(t)
-		if err != nil {
-			return nil, err
-		}
-		picked = append(picked, rel)
-	}
-	return picked, nil
+	return all
 }
 
 // ParamsOptions narrows what Params reads.
 type ParamsOptions struct {
+	// Targets are files to read whole, whoever declares them. Like DVC's they
+	// are relative to the project root; where there is no such file, to the
+	// current folder.
 	Targets  []string
-	DepsOnly bool // only what stages depend on
+	DepsOnly bool // without Targets: only what stages depend on
 }
 
 // Params reads the parameters of an index: those that stages depend on and,
 // without DepsOnly, whole files: params.yaml of the project root and those
-// listed at the top of a dvc.yaml.
+// listed at the top of a dvc.yaml. Of other files come the values that
+// templates of a dvc.yaml use.
 func (p *Project) Params(ctx context.Context, ix *Index, o ParamsOptions) ([]FileValues, error) {
+	if len(o.Targets) > 0 {
+		files, err := p.paramsTargets(ix, o.Targets)
+		return p.readAll(ctx, ix, files, nil), err
+	}
 	keys := map[string][]string{} // nil slice: the whole file
 	var order []string
 	add := func(rel string, ks []string) {
@@ -116,19 +126,67 @@ func (p *Project) Params(ctx context.Context, ix *Index, o ParamsOptions) ([]Fil
 			add(pd.Rel, pd.Keys)
 		}
 	}
-	files, err := p.pick(order, o.Targets)
-	if err != nil {
-		return nil, err
-	}
-	all := make([]FileValues, 0, len(files))
-	for _, rel := range files {
-		fv := p.readValues(ctx, ix, rel)
-		if wanted := keys[rel]; fv.Err == nil && len(wanted) > 0 {
-			fv.Values = selectKeys(fv.Values, wanted)
+	return append(p.readAll(ctx, ix, order, keys), usedVars(ix, keys)...), nil
+}
+
+func (p *Project) paramsTargets(ix *Index, targets []string) ([]string, error) {
+	var files []string
+	for _, t := range targets {
+		rel, err := p.Rel(t)
+		if err != nil {
+			return nil, err
 		}
-		all = append(all, fv)
+		if !filepath.IsAbs(t) {
+			fromRoot := strings.TrimPrefix(path.Clean("/"+filepath.ToSlash(t)), "/")
+			if fromRoot == "" {
+				fromRoot = "."
+			}
+			if there, err := exists(ix.Source, rel); err != nil {
+				return nil, err
+			} else if atRoot, err := exists(ix.Source, fromRoot); err != nil {
+				return nil, err
+			} else if atRoot || !there {
+				rel = fromRoot
+			}
+		}
+		files = append(files, rel)
 	}
-	return all, nil
+	return files, nil
+}
+
+func exists(src Source, rel string) (bool, error) {
+	_, err := src.Files(rel)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// usedVars gives the values of files that the templates of stages use, without
+// the files that are read anyway.
+func usedVars(ix *Index, read map[string][]string) []FileValues {
+	var all []FileValues
+	at := map[string]int{}
+	for _, s := range ix.Stages {
+		for _, rel := range s.Vars.Keys() {
+			if _, ok := read[rel]; ok {
+				continue
+			}
+			i, seen := at[rel]
+			if !seen {
+				i = len(all)
+				at[rel] = i
+				all = append(all, FileValues{Path: rel, Values: &dvcfile.Map{}})
+			}
+			used, _ := s.Vars.Get(rel)
+			values := used.(*dvcfile.Map)
+			for _, key := range values.Keys() {
+				v, _ := values.Get(key)
+				all[i].Values.Set(key, v)
+			}
+		}
+	}
+	return all
 }
 
 func selectKeys(values *dvcfile.Map, keys []string) *dvcfile.Map {
@@ -152,25 +210,36 @@ func (p *Project) readValues(ctx context.Context, ix *Index, rel string) FileVal
 	return fv
 }
 
-// readTracked reads a file of the source, or what was recorded of it from the
-// cache.
+// readTracked reads a file of the source, or from the cache where DVC holds the
+// content of it.
 func (p *Project) readTracked(ctx context.Context, ix *Index, rel string) ([]byte, error) {
 	data, err := ix.Source.ReadFile(rel)
 	if err == nil || !errors.Is(err, fs.ErrNotExist) {
 		return data, err
 	}
 	f, err := p.openRecorded(ctx, ix, rel)
-	if _, live := ix.Source.(workTree); live && err != nil {
-		return nil, errs.New(errs.NotFound, "%s does not exist", p.Show(rel))
-	}
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, errs.Hint(errs.New(errs.DataMissing, "%s of that revision is not in the cache", p.Show(rel)), "ctrx fetch --all-commits")
-	}
 	if err != nil {
-		return nil, err
+		return nil, p.unreadable(ix, rel, err)
 	}
 	defer f.Close()
 	return io.ReadAll(f)
+}
+
+// unreadable says why a file of an index cannot be read. What DVC holds is missing
+// data; other files do not exist.
+func (p *Project) unreadable(ix *Index, rel string, err error) error {
+	_, live := ix.Source.(workTree)
+	switch {
+	case !errors.Is(err, fs.ErrNotExist) && errs.KindOf(err) != errs.NotFound:
+		return err
+	case !ix.IsCachedOutput(rel) && live:
+		return errs.New(errs.NotFound, "%s does not exist", p.Show(rel))
+	case !ix.IsCachedOutput(rel):
+		return errs.New(errs.NotFound, "%s does not exist in that revision", p.Show(rel))
+	case live:
+		return errs.New(errs.DataMissing, "%s does not exist", p.Show(rel))
+	}
+	return errs.Hint(errs.New(errs.DataMissing, "%s of that revision is not in the cache", p.Show(rel)), "ctrx fetch --all-commits")
 }
 
 // openRecorded opens the cached content of a file that is an output or lies in
@@ -196,25 +265,31 @@ func (p *Project) openRecorded(ctx context.Context, ix *Index, rel string) (*os.
 			return cache.Open(digest)
 		}
 	}
-	return nil, errs.New(errs.NotFound, "%s does not exist in that revision", p.Show(rel))
+	return nil, fs.ErrNotExist
 }
 
-// membersOf gives the files of a folder that is listed as metrics or plots, or
-// the file itself. A folder that is not there has the members that were
-// recorded.
+// membersOf gives the files of a folder that is listed as metrics or params, or
+// the file itself. Of a folder that is an output they are also those that are
+// recorded and not in the tree.
 func (p *Project) membersOf(ctx context.Context, ix *Index, rel string) ([]string, error) {
-	files, err := p.filesOf(ctx, ix.Source, rel)
-	if err != nil || len(files) > 0 {
-		return files, err
+	if path.IsAbs(rel) || strings.HasPrefix(rel, "../") {
+		return []string{rel}, nil
+	}
+	files, err := ix.Source.Files(rel)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	if len(files) == 1 && files[0] == rel {
+		return files, nil
 	}
 	for _, s := range ix.Stages {
 		for _, o := range s.Outs {
-			if o.Recorded == nil || !o.Cache || !o.Recorded.Digest.IsDir() || !inside(rel, o.Rel) {
+			if !inside(rel, o.Rel) || o.Recorded == nil || !o.Recorded.Digest.IsDir() {
 				continue
 			}
-			dir, err := p.recordedDir(ctx, o)
-			if err != nil {
-				return nil, err
+			dir, dirErr := p.recordedDir(ctx, o)
+			if dirErr != nil {
+				break
 			}
 			for _, e := range dir {
 				if member := path.Join(o.Rel, e.RelPath); inside(member, rel) {
@@ -223,17 +298,9 @@ func (p *Project) membersOf(ctx context.Context, ix *Index, rel string) ([]strin
 			}
 		}
 	}
-	if len(files) == 0 {
-		files = []string{rel}
-	}
-	return files, nil
-}
-
-// filesOf is Files of a source for any rel path. Outside the project there is
-// the path itself.
-func (p *Project) filesOf(ctx context.Context, src Source, rel string) ([]string, error) {
-	if !insideProject(rel) {
+	if files == nil && err != nil {
 		return []string{rel}, nil
 	}
-	return src.Files(ctx, rel)
+	slices.Sort(files)
+	return slices.Compact(files), nil
 }

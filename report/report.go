@@ -9,7 +9,6 @@ package report
 
 import (
 	"errors"
-	"fmt"
 	"io/fs"
 	"path"
 
@@ -123,8 +122,12 @@ func ErrorValue(err error, rel string) *dvcfile.Map {
 	switch {
 	case errors.Is(err, fs.ErrNotExist), errs.KindOf(err) == errs.NotFound, errs.KindOf(err) == errs.DataMissing:
 		kind = "FileNotFoundError"
-		if rel != "" {
-			text = fmt.Sprintf("[Errno 2] No such file or directory: %s", dvcfile.PyRepr(rel))
+		switch {
+		case rel == "":
+		case errs.KindOf(err) == errs.DataMissing:
+			text = "[Errno 2] No storage files available: " + dvcfile.PyRepr(rel)
+		default:
+			text = "[Errno 2] No such file or directory: " + dvcfile.PyRepr(rel)
 		}
 	case errs.KindOf(err) == errs.ProjectFile:
 		kind = "YAMLFileCorruptedError"

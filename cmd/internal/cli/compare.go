@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"ctrx/experiment"
+	"ctrx/internal/errs"
 	"ctrx/pipeline"
 	"ctrx/pipeline/dvcfile"
 	"ctrx/report"
@@ -76,9 +77,13 @@ func (a *app) metricsOf(ctx context.Context, p *pipeline.Project, revs pipeline.
 	}
 	var shown []report.Revision
 	for _, s := range sources {
-		ix, err := p.LoadIndex(ctx, s.Source)
+		ix, broken, err := loadRevision(ctx, p, s.Name, s.Source, len(targets) > 0)
 		if err != nil {
 			return nil, err
+		}
+		if broken != nil {
+			shown = append(shown, report.Revision{Name: s.Name, Err: broken})
+			continue
 		}
 		files, err := p.Metrics(ctx, ix, targets)
 		if err != nil {
@@ -87,6 +92,21 @@ func (a *app) metricsOf(ctx context.Context, p *pipeline.Project, revs pipeline.
 		shown = append(shown, report.Revision{Name: s.Name, Files: metricFiles(a.reportFiles(p, s.Name, files))})
 	}
 	return shown, nil
+}
+
+// loadRevision loads an index. A commit whose dvc.yaml or dvc.lock is broken is
+// told, and no failure: nobody can mend it any more. Files that are named need no
+// index, so with named it is empty.
+func loadRevision(ctx context.Context, p *pipeline.Project, name string, src pipeline.Source, named bool) (ix *pipeline.Index, broken, err error) {
+	ix, err = p.LoadIndex(ctx, src)
+	if err == nil || name == "" || name == "workspace" || errs.KindOf(err) != errs.ProjectFile {
+		return ix, nil, err
+	}
+	if named {
+		return &pipeline.Index{Source: src}, nil, nil
+	}
+	p.Warn("%s: %v", name, err)
+	return &pipeline.Index{Source: src}, err, nil
 }
 
 // reportFiles names the files of a revision as the user sees them. One that
@@ -126,8 +146,8 @@ func (a *app) sideOf(ctx context.Context, p *pipeline.Project, rev string, o sid
 	if err != nil {
 		return s, err
 	}
-	ix, err := p.LoadIndex(ctx, src)
-	if err != nil {
+	ix, broken, err := loadRevision(ctx, p, s.name, src, len(o.targets) > 0)
+	if err != nil || broken != nil {
 		return s, err
 	}
 	if o.metrics {
