@@ -2,13 +2,10 @@ package pipeline
 
 import (
 	"context"
-	"fmt"
-	"os"
 	"slices"
 	"strings"
 
 	"ctrx/internal/errs"
-	"ctrx/internal/fsx"
 	"ctrx/pipeline/dvcfile"
 )
 
@@ -41,28 +38,14 @@ func (p *Project) ModifyPlot(ctx context.Context, target string, set *dvcfile.Ma
 	if len(unset) > 0 && out.Kind != dvcfile.Plot {
 		return errs.Hint(errs.New(errs.NotFound, "'%s' is not a known plot", target), "ctrx plots modify %s -x ... turns it into one", target)
 	}
-	data, err := os.ReadFile(p.Abs(s.File))
-	if err != nil {
-		return fmt.Errorf("read %s: %w", p.Show(s.File), err)
-	}
-	doc, err := dvcfile.ParseDocument(s.File, data)
-	if err != nil {
-		return err
-	}
-	stage, _ := stageDefinition(doc, s.Name)
-	changed, err := withPlot(stage, out, set, unset)
-	if err != nil {
-		return err
-	}
-	if err := doc.ApplyDiff(changed, "stages", s.Name); err != nil {
-		return err
-	}
-	p.Info("Modifying stage '%s' in '%s'", s.Name, p.Show(s.File))
-	if err := fsx.WriteFile(p.Abs(s.File), doc.Encode(), 0o666); err != nil {
-		return fmt.Errorf("write %s: %w", p.Show(s.File), err)
-	}
-	p.touched(s.File)
-	return nil
+	return p.editStage(s, func(doc *dvcfile.Document) error {
+		stage, _ := stageDefinition(doc, s.Name)
+		changed, err := withPlot(stage, out, set, unset)
+		if err != nil {
+			return err
+		}
+		return doc.ApplyDiff(changed, "stages", s.Name)
+	})
 }
 
 // findOutput finds the output that a path of the command line is.
