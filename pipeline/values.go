@@ -247,7 +247,7 @@ func (p *Project) unreadable(ix *Index, rel string, err error) error {
 func (p *Project) openRecorded(ctx context.Context, ix *Index, rel string) (*os.File, error) {
 	for _, s := range ix.Stages {
 		for _, o := range s.Outs {
-			if o.Recorded == nil || !inside(rel, o.Rel) {
+			if o.Recorded == nil || !o.Cache || !inside(rel, o.Rel) {
 				continue
 			}
 			cache := p.cacheOf(o.Recorded)
@@ -284,7 +284,7 @@ func (p *Project) membersOf(ctx context.Context, ix *Index, rel string) ([]strin
 	}
 	for _, s := range ix.Stages {
 		for _, o := range s.Outs {
-			if o.Rel != rel || o.Recorded == nil || !o.Recorded.Digest.IsDir() {
+			if o.Rel != rel || !o.Cache || o.Recorded == nil || !o.Recorded.Digest.IsDir() {
 				continue
 			}
 			dir, dirErr := p.recordedDir(ctx, o)
