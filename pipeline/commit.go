@@ -97,10 +97,13 @@ func (p *Project) commitStage(ctx context.Context, s *Stage, o RecordOptions) er
 }
 
 // contentChanges leaves out what needs no question: data that is here as it is
-// recorded and only has to enter the cache.
+// recorded and only has to enter the cache, and that a stage always runs.
 func (p *Project) contentChanges(ctx context.Context, s *Stage, changes []Change) ([]Change, error) {
 	var found []Change
 	for _, c := range changes {
+		if c.Kind == AlwaysChanged {
+			continue
+		}
 		if c.State == NotInCache {
 			changed, err := p.changed(ctx, c.Path, s.output(c.Path))
 			if err != nil {

@@ -107,6 +107,9 @@ func (w worker) perform(ctx context.Context, step Step, env []string, out *outco
 	case Restore:
 		w.announce(step)
 		out.entry, out.err = p.restore(ctx, s, step.Entry)
+		if out.err == nil && !w.o.NoCommit && s.savesRunCache() {
+			out.err = p.saveRunCache(out.entry)
+		}
 	default:
 		out.executed = true
 		if w.o.Pull {
@@ -313,6 +316,32 @@ func (p *Project) verify(ctx context.Context, s *Stage, o ExecuteOptions) (*dvcf
 	return p.settled(ctx, s, commitMode{skip: o.NoCommit})
 }
 
+// settleImport records what an import's own file says of its source as it stands
+// now, where the source is a path of this machine. Imports carry a checksum of
+// their definition, which changes with it.
+func (p *Project) settleImport(ctx context.Context, s *Stage) error {
+	if s.Data.MD5 == "" {
+		return nil
+	}
+	for i, d := range s.Deps {
+		if d.Rel == "" {
+			continue
+		}
+		tree, err := p.hash(ctx, d.Rel)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // the source is on another machine
+		}
+		if err != nil {
+			return fmt.Errorf("hash dependency '%s': %w", d.Path, err)
+		}
+		e := newEntry(d.Path, tree)
+		e.Extra = s.Data.Deps[i].Extra
+		s.Data.Deps[i] = e
+	}
+	s.Data.MD5 = s.Data.Checksum()
+	return nil
+}
+
 // commitMode says how outputs get into the cache.
 type commitMode struct {
 	skip     bool // not at all: they are hashed only
@@ -327,14 +356,13 @@ func (p *Project) settled(ctx context.Context, s *Stage, mode commitMode) (*dvcf
 		if err != nil {
 			return nil, err
 		}
-		entry := &dvcfile.StageLock{Outs: entries}
-		if s.Lock != nil {
-			entry.Deps = s.Lock.Deps
-		}
 		for i := range s.Data.Outs {
 			s.Data.Outs[i].Entry = entries[i]
 		}
-		return entry, nil
+		if err := p.settleImport(ctx, s); err != nil {
+			return nil, err
+		}
+		return &dvcfile.StageLock{Outs: entries, Deps: s.Data.Deps}, nil
 	}
 	entry, err := p.observe(ctx, s)
 	if err != nil {

@@ -284,7 +284,7 @@ func (p *Project) membersOf(ctx context.Context, ix *Index, rel string) ([]strin
 	}
 	for _, s := range ix.Stages {
 		for _, o := range s.Outs {
-			if !inside(rel, o.Rel) || o.Recorded == nil || !o.Recorded.Digest.IsDir() {
+			if !inside(rel, o.Rel) || !o.Cache || o.Recorded == nil || !o.Recorded.Digest.IsDir() {
 				continue
 			}
 			dir, dirErr := p.recordedDir(ctx, o)
