@@ -50,7 +50,7 @@ func (p *Project) loadIndex(ctx context.Context, src Source, broken func(error) 
 			err = ix.addData(file)
 		}
 		if err == nil {
-			err = p.checkOutputPaths(src, ix.Stages[known:])
+			err = errors.Join(p.checkOutputPaths(src, ix.Stages[known:]), p.locate(src, ix.Stages[known:]))
 		}
 		if err != nil {
 			if err = broken(err); err != nil {

@@ -44,7 +44,15 @@ func (p *Project) observe(ctx context.Context, s *Stage) (*dvcfile.StageLock, er
 	entry := &dvcfile.StageLock{Cmd: s.Cmd}
 	for _, d := range s.Deps {
 		if d.Rel == "" {
-			return nil, errs.NewAt(errs.Failed, d.Pos, "dependency '%s': a URL cannot be a dependency of a stage in this version", d.Path)
+			e, err := p.urlEntry(ctx, d)
+			if errors.Is(err, fs.ErrNotExist) {
+				return nil, errs.NewAt(errs.NotFound, d.Pos, "dependency '%s' does not exist", d.Path)
+			}
+			if err != nil {
+				return nil, err
+			}
+			entry.Deps = append(entry.Deps, e)
+			continue
 		}
 		tree, err := p.hash(ctx, d.Rel)
 		if errors.Is(err, fs.ErrNotExist) {
