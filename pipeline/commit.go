@@ -86,12 +86,15 @@ func (p *Project) commitStage(ctx context.Context, s *Stage, o RecordOptions) er
 				"ctrx commit -f %s; what changed: ctrx status %s", s.Address(p.Dir), s.Address(p.Dir))
 		}
 	}
-	entry, err := p.settled(ctx, s, commitMode{noRelink: o.NoRelink})
+	known := len(changes) == 0 && !o.Force
+	entry, err := p.settled(ctx, s, commitMode{noRelink: o.NoRelink, known: known})
 	if err != nil {
 		return err
 	}
-	if err := p.ignoreOutputs(s); err != nil {
-		return err
+	if !known {
+		if err := p.ignoreOutputs(s); err != nil {
+			return err
+		}
 	}
 	return p.record(s, entry, "")
 }

@@ -255,7 +255,7 @@ func (p *Project) commitOutputs(ctx context.Context, s *Stage, mode commitMode) 
 	entries := make([]dvcfile.Entry, 0, len(s.Outs))
 	trees := make([]storage.Tree, 0, len(s.Outs))
 	for _, out := range s.Outs {
-		tree, err := p.hash(ctx, out.Rel)
+		e, tree, err := p.observeEntry(ctx, out.Path, out.Rel, out.Recorded)
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil, errs.Hint(errs.NewAt(errs.Failed, out.Pos, "output '%s' does not exist after the command ended", out.Path),
 				"make the command write %s, or take it out of the stage's outs", out.Path)
@@ -263,14 +263,14 @@ func (p *Project) commitOutputs(ctx context.Context, s *Stage, mode commitMode) 
 		if err != nil {
 			return nil, fmt.Errorf("hash output '%s': %w", out.Path, err)
 		}
-		entries = append(entries, newEntry(out.Path, tree))
+		entries = append(entries, e)
 		trees = append(trees, tree)
 	}
 	if mode.skip {
 		return entries, nil
 	}
 	for i, out := range s.Outs {
-		if err := p.commitOutput(ctx, s, out, trees[i], mode); err != nil {
+		if err := p.commitOutput(ctx, s, out, &entries[i], trees[i], mode); err != nil {
 			return nil, fmt.Errorf("commit output '%s': %w", out.Path, err)
 		}
 	}
@@ -346,6 +346,7 @@ func (p *Project) settleImport(ctx context.Context, s *Stage) error {
 type commitMode struct {
 	skip     bool // not at all: they are hashed only
 	noRelink bool // the work tree's files stay as they are
+	known    bool // nothing differs from what was recorded: no new result
 }
 
 // settled records a stage or data source as it stands, its inputs too: what the
@@ -368,7 +369,7 @@ func (p *Project) settled(ctx context.Context, s *Stage, mode commitMode) (*dvcf
 	if err != nil {
 		return nil, err
 	}
-	if entry.Outs, err = p.commitOutputs(ctx, s, mode); err != nil || mode.skip || !s.savesRunCache() {
+	if entry.Outs, err = p.commitOutputs(ctx, s, mode); err != nil || mode.skip || mode.known || !s.savesRunCache() {
 		return entry, err
 	}
 	return entry, p.saveRunCache(entry)
