@@ -215,7 +215,9 @@ func (c *constructor) put(out, kn, vn *Node) {
 	m := out.Value.(*Map)
 	if name, ok := m.nameOf(kn.Value); ok {
 		i := m.find(name)
-		out.Keys[i], out.Items[i] = kn, vn
+		again := *kn
+		again.Value = out.Keys[i].Value // 1 stays 1 where true follows, as in Python
+		out.Keys[i], out.Items[i] = &again, vn
 		m.values[i] = vn.Value
 		return
 	}
