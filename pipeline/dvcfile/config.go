@@ -19,7 +19,11 @@ type Config struct {
 	// closed says that no key may be added but with + (OmegaConf's struct flag).
 	closed bool
 	parsed map[string]*itext
-	depth  int // of nested interpolations, against circles
+	// How deep one interpolation led to another, and how deep the tree is that is
+	// looked at, against circles.
+	depth, nesting int
+	// marks are the paths that overrides have set; nil where nobody asks.
+	marks map[string]bool
 }
 
 // Surroundings are what a resolver may ask for besides the config itself.

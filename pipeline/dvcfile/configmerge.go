@@ -28,6 +28,9 @@ func (c *Config) Merge(n *Node, pkg string) error {
 	}
 	if pkg != "" {
 		keys := splitKey(pkg)
+		if len(keys) == 0 {
+			return errs.At(n.Pos, "'%s' is no package", pkg)
+		}
 		for i := len(keys) - 1; i >= 0; i-- {
 			around := &cnode{kind: cMap, fields: &Map{}, pos: n.Pos}
 			around.set(keys[i], src)
@@ -52,6 +55,7 @@ func (c *Config) merge(dest, src *cnode) error {
 	for _, item := range dest.items {
 		item.parent = dest
 	}
+	c.mark(dest)
 	return nil
 }
 
@@ -65,7 +69,7 @@ func (c *Config) mergeMap(dest, src *cnode) error {
 				made := &cnode{parent: dest, key: key}
 				return &notInStruct{made.fullKey()}
 			}
-			dest.set(key, from)
+			c.mark(dest.set(key, from))
 			continue
 		}
 		if to.isInterpolation() {
@@ -79,7 +83,7 @@ func (c *Config) mergeMap(dest, src *cnode) error {
 				return err
 			}
 		case !from.isMissing():
-			dest.set(key, from)
+			c.mark(dest.set(key, from))
 		}
 	}
 	return nil

@@ -39,10 +39,10 @@ func (c *Config) Resolve() error {
 }
 
 func (c *Config) resolveTree(n *cnode) error {
-	if c.depth++; c.depth > maxReferences {
+	if c.nesting++; c.nesting > maxNesting {
 		return errRecursive
 	}
-	defer func() { c.depth-- }()
+	defer func() { c.nesting-- }()
 	switch n.kind {
 	case cMap:
 		for i := range n.fields.Len() {
@@ -88,6 +88,50 @@ func (c *Config) resolveChild(parent, n *cnode, replace func(*cnode)) error {
 	}
 	n.value = found.value
 	return nil
+}
+
+// object gives the content of a node with everything resolved, and fails where a
+// value is still to be given. The tree stays as it is.
+func (c *Config) object(n *cnode) (Value, error) {
+	if c.nesting++; c.nesting > maxNesting {
+		return nil, errRecursive
+	}
+	defer func() { c.nesting-- }()
+	switch n.kind {
+	case cMap:
+		m := &Map{}
+		for i := range n.fields.Len() {
+			name, child := n.at(i)
+			v, err := c.resolved(n, child)
+			if err != nil {
+				return nil, err
+			}
+			m.SetKey(n.fields.KeyValue(name), v)
+		}
+		return m, nil
+	case cList:
+		list := make([]Value, len(n.items))
+		for i, child := range n.items {
+			v, err := c.resolved(n, child)
+			if err != nil {
+				return nil, err
+			}
+			list[i] = v
+		}
+		return list, nil
+	}
+	return n.value, nil
+}
+
+func (c *Config) resolved(parent, n *cnode) (Value, error) {
+	if n.isMissing() {
+		return nil, c.failAt(n, errMissing)
+	}
+	found, err := c.deref(parent, n, nil)
+	if err != nil {
+		return nil, c.failAt(n, err)
+	}
+	return c.object(found)
 }
 
 // storable refuses what a resolver made and a config cannot hold.
@@ -312,6 +356,9 @@ func (c *Config) lookUp(root *cnode, path string, how lookUp, m *memo) (*cnode, 
 		return root, nil
 	}
 	keys := splitKey(path)
+	if len(keys) == 0 {
+		return nil, fmt.Errorf("'%s' is no path", path)
+	}
 	for i, key := range keys[:len(keys)-1] {
 		n, err := step(root, key, how)
 		if err != nil || n == nil {

@@ -343,6 +343,7 @@ func (p *iparser) dict() (any, error) {
 func (p *iparser) primitive(inValue bool) (any, error) {
 	var parts []any
 	var only Value
+	start := p.at
 	for {
 		rest := p.rest()
 		if inValue && strings.HasPrefix(rest, "${") {
@@ -370,6 +371,9 @@ func (p *iparser) primitive(inValue bool) (any, error) {
 		return nil, p.unexpected("a value")
 	case 1:
 		if _, ok := parts[0].(string); ok {
+			if blanks(p.text[start:p.at]) == p.at-start {
+				return nil, errors.New("a value of blanks needs quotes")
+			}
 			return only, nil
 		}
 		return parts[0], nil

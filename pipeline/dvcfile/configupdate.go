@@ -46,7 +46,10 @@ func (c *Config) Override(o Override) error {
 // unknown is the error about a key that does not exist.
 func (c *Config) unknown(o Override, path string) error {
 	err := errs.New(errs.Usage, "Could not override '%s'.", o.Key)
-	add := "to append to your config use -S +" + o.Input
+	add := "to add it use -S +" + o.Input
+	if o.File != DefaultParamsFile {
+		add = "to add it use -S " + o.File + ":+" + o.Input
+	}
 	if near := nearest(path, dottedKeys(c.Value())); near != "" {
 		return errs.Hint(err, "did you mean '%s'? %s", near, add)
 	}
@@ -132,11 +135,14 @@ func (c *Config) put(at *cnode, key string, n *cnode) (*cnode, error) {
 			return nil, fmt.Errorf("'%s' is a list of %d items, it has no item '%s'", at.fullKey(), len(at.items), key)
 		}
 		at.items[i] = n.copyTo(at, NewInt(int64(i)))
+		c.mark(at.items[i])
 		return at.items[i], nil
 	}
 	if c.closed && at.child(key) == nil {
 		made := &cnode{parent: at, key: key}
 		return nil, &notInStruct{made.fullKey()}
 	}
-	return at.set(key, n), nil
+	made := at.set(key, n)
+	c.mark(made)
+	return made, nil
 }
