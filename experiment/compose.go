@@ -1,6 +1,7 @@
 package experiment
 
 import (
+	"bytes"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -15,6 +16,12 @@ import (
 type composed struct {
 	Rel  string
 	Data []byte
+}
+
+// isNew tells whether the file has another content now.
+func (c *composed) isNew(p *pipeline.Project) bool {
+	now, err := os.ReadFile(p.Abs(c.Rel))
+	return err != nil || !bytes.Equal(now, c.Data)
 }
 
 // composeParams makes params.yaml anew out of the config groups of a project

@@ -178,7 +178,7 @@ func applyOverrides(p *pipeline.Project, overrides []dvcfile.Override, o RunOpti
 		}
 		edited[rel] = data
 	}
-	if made != nil {
+	if made != nil && made.isNew(p) {
 		edited[made.Rel] = made.Data
 		order = append(order, made.Rel)
 	}
