@@ -307,3 +307,27 @@ func FuzzApplyOverrides(f *testing.F) {
 		}
 	})
 }
+
+// What DVC 3.67.1 made of the same file, and what it refuses.
+func TestApplyOverridesTOMLTables(t *testing.T) {
+	const before = "a = 1\ns = \"${a}\"\nl = [1, 2]\n"
+	const b = "[b]\nx = 1.0\ny = [1, 2]\n"
+	const z = "[b.z]\nw = 'q'\n"
+	for arg, want := range map[string]string{
+		"b=2.50":          "a = 1\ns = 1\nl = [1, 2]\nb = 2.5\n",
+		"b.z=true":        "a = 1\ns = 1\nl = [1, 2]\n" + b + "z = true\n",
+		"+s={x: 2}":       "a = 1\nl = [1, 2]\n[s]\nx = 2\n\n" + b + z,
+		"+b.x.deep=\"1\"": "a = 1\ns = 1\nl = [1, 2]\n[b]\ny = [1, 2]\n[b.x]\ndeep = \"1\"\n\n" + z,
+		"b.y.1=null":      "",
+		"b.z.w={v: null}": "",
+	} {
+		ovs, err := ParseOverride("p.toml:" + arg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := ApplyOverrides("p.toml", []byte(before+b+z), ovs, Surroundings{})
+		if (err != nil) != (want == "") || string(got) != want || err != nil && errs.KindOf(err) != errs.Usage {
+			t.Errorf("%s: got %v\n%s\nwant\n%s", arg, err, got, want)
+		}
+	}
+}
