@@ -27,6 +27,7 @@ type RunOptions struct {
 	Name      string   // "" chooses one
 	Message   string   // of the experiment commit; "" is DVC's own
 	SetParams []string // -S, in order
+	NoHydra   bool     // leave params.yaml as it is where hydra.enabled would compose it
 	Overwrite bool     // an experiment of this name may be replaced
 	Push      bool     // push the data that the run made
 	Tracking  TrackOptions
@@ -73,7 +74,7 @@ func Run(ctx context.Context, p *pipeline.Project, o RunOptions) (*Outcome, erro
 	if err != nil {
 		return nil, err
 	}
-	if err := applyOverrides(p, overrides, o.Dry); err != nil {
+	if err := applyOverrides(p, overrides, o); err != nil {
 		return nil, err
 	}
 	return run.execute(ctx, lock)
@@ -136,9 +137,14 @@ func parseSetParams(args []string) ([]dvcfile.Override, error) {
 	return all, nil
 }
 
-// applyOverrides edits the params files. All new contents are made before the
-// first file is written, so a wrong key costs nothing. A dry run writes none.
-func applyOverrides(p *pipeline.Project, overrides []dvcfile.Override, dry bool) error {
+// applyOverrides edits the params files, and composes params.yaml where Hydra is
+// enabled. All new contents are made before the first file is written, so a wrong
+// key costs nothing. A dry run writes none.
+func applyOverrides(p *pipeline.Project, overrides []dvcfile.Override, o RunOptions) error {
+	made, overrides, err := composeParams(p, overrides, o.NoHydra)
+	if err != nil {
+		return err
+	}
 	edited := map[string][]byte{}
 	var order []string
 	for _, ov := range overrides {
@@ -166,14 +172,18 @@ func applyOverrides(p *pipeline.Project, overrides []dvcfile.Override, dry bool)
 			r, err := p.Rel(ov.File)
 			return err != nil || r != rel
 		})
-		data, err := dvcfile.ApplyOverrides(rel, edited[rel], mine)
+		data, err := dvcfile.ApplyOverrides(rel, edited[rel], mine, p.Surroundings())
 		if err != nil {
 			return err
 		}
 		edited[rel] = data
 	}
+	if made != nil && made.isNew(p) {
+		edited[made.Rel] = made.Data
+		order = append(order, made.Rel)
+	}
 	for _, rel := range order {
-		if dry {
+		if o.Dry {
 			p.Pretend(rel, edited[rel])
 			continue
 		}

@@ -44,6 +44,7 @@ func (a *app) expRunCommand() *cobra.Command {
 	f.StringVarP(&o.Name, "name", "n", "", "`name` of the experiment; one is made up without it")
 	f.StringVarP(&o.Message, "message", "m", "", "message of the experiment commit")
 	f.StringArrayVarP(&o.SetParams, "set-param", "S", nil, "change a parameter: [`file:]key=value`; may be repeated")
+	f.BoolVar(&o.NoHydra, "no-hydra", false, "do not compose params.yaml out of config groups")
 	f.BoolVar(&o.Push, "push", false, "push the data that the run made to the default remote")
 	return c
 }
