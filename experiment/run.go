@@ -126,7 +126,8 @@ type run struct {
 	options RunOptions
 	outcome *Outcome
 	head    gitops.Head
-	dirty   bool // before the parameters were edited
+	dirty   bool     // before the parameters were edited
+	extra   []string // paths from the root of Git that enter the commit besides
 	// Of a run in a working copy: the project that it is a copy of, and how the
 	// result gets there. Nil for a run in the work tree.
 	origin    *pipeline.Project
@@ -307,6 +308,13 @@ func (r *run) execute(ctx context.Context, lock *pipeline.RepoLock) (*Outcome, e
 		p.Info("Reproducing experiment '%s'", r.outcome.Name)
 	}
 	o.Experiment = r.outcome.Name
+	if !o.Dry && r.origin == nil {
+		unmark, err := markRun(p, r.outcome.Name, r.outcome.Baseline)
+		if err != nil {
+			return r.outcome, err
+		}
+		defer unmark()
+	}
 	r.outcome.Result, err = p.Execute(ctx, lock, graph, steps, o.ExecuteOptions)
 	if err == nil && !o.Dry {
 		err = r.publish(ctx, ix, graph, steps)
@@ -344,7 +352,7 @@ func (r *run) publish(ctx context.Context, ix *pipeline.Index, graph *pipeline.G
 	}
 	author.When = r.options.Now()
 	commit, err := p.Git.WriteCommit(ctx, gitops.CommitSpec{
-		Parent: r.head.Commit, Message: message, Add: r.filesToKeep(ix, steps), Author: author,
+		Parent: r.head.Commit, Message: message, Add: append(r.filesToKeep(ix, steps), r.extra...), Author: author,
 	})
 	if err != nil {
 		return fmt.Errorf("commit the experiment: %w", err)

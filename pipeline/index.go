@@ -24,6 +24,8 @@ type Index struct {
 }
 
 // LoadIndex reads all stage files of a source with what was recorded of them.
+// What is odd about the user's own files is told; of commits, which several
+// goroutines may load, nobody can change it any more.
 func (p *Project) LoadIndex(ctx context.Context, src Source) (*Index, error) {
 	return p.loadIndex(ctx, src, func(err error) error { return err })
 }
@@ -40,10 +42,11 @@ func (p *Project) loadIndex(ctx context.Context, src Source, broken func(error) 
 	}
 	slices.SortFunc(files, walkOrder)
 	ix := &Index{Source: src}
+	_, live := src.(workTree)
 	for _, file := range files {
 		known := len(ix.Stages)
 		if path.Base(file) == "dvc.yaml" {
-			if err = ix.addPipeline(file, p.parseOptions()); err == nil {
+			if err = ix.addPipeline(file, p.parseOptions()); err == nil && live {
 				p.warnOnce(ix.Pipelines[len(ix.Pipelines)-1])
 			}
 		} else {
@@ -193,6 +196,13 @@ func newPipelineStage(file string, spec *dvcfile.Stage, lock *dvcfile.StageLock)
 	}
 	for _, o := range spec.Outs {
 		s.Outs = append(s.Outs, &Output{Output: o, Rel: resolveRel(wdir, o.Path)})
+	}
+	for i := range spec.Vars.Len() {
+		if s.Vars == nil {
+			s.Vars = &dvcfile.Map{}
+		}
+		name, values := spec.Vars.At(i)
+		s.Vars.Set(resolveRel(path.Dir(file), name), values)
 	}
 	s.recall(lock)
 	return s

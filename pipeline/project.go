@@ -116,6 +116,12 @@ func Open(ctx context.Context, o OpenOptions) (*Project, error) {
 	return p, p.openCache()
 }
 
+// Beside opens the project of another folder with the environment of this one:
+// a copy that an experiment runs in.
+func (p *Project) Beside(ctx context.Context, dir string, sink event.Sink) (*Project, error) {
+	return Open(ctx, OpenOptions{Dir: dir, Args: p.args, Env: p.env, Sink: sink, Now: p.now})
+}
+
 func (p *Project) openGit(root string, o OpenOptions) (err error) {
 	if p.Config.Bool("core", "no_scm", false) {
 		return nil
