@@ -9,7 +9,6 @@ package report
 
 import (
 	"errors"
-	"fmt"
 	"io/fs"
 	"path"
 
@@ -100,31 +99,43 @@ func ShowValue(revs []Revision) *dvcfile.Map {
 	out := &dvcfile.Map{}
 	for _, r := range revs {
 		if r.Err != nil {
-			out.Set(r.Name, dvcfile.NewMap("error", errorValue(r.Err, "")))
+			out.Set(r.Name, dvcfile.NewMap("error", ErrorValue(r.Err, "")))
 			continue
 		}
-		files := &dvcfile.Map{}
-		for _, f := range r.Files {
-			if f.Err != nil {
-				files.Set(f.Path, dvcfile.NewMap("error", errorValue(f.Err, f.Rel)))
-				continue
-			}
-			files.Set(f.Path, dvcfile.NewMap("data", f.Data))
-		}
-		out.Set(r.Name, dvcfile.NewMap("data", files))
+		out.Set(r.Name, dvcfile.NewMap("data", filesValue(r.Files)))
 	}
 	return out
 }
 
-// errorValue describes an error with the type names that readers of DVC's JSON
+// filesValue is {file: {"data": ...}} or {file: {"error": ...}}.
+func filesValue(files []File) *dvcfile.Map {
+	out := &dvcfile.Map{}
+	for _, f := range files {
+		if f.Err != nil {
+			out.Set(f.Path, dvcfile.NewMap("error", ErrorValue(f.Err, f.Rel)))
+			continue
+		}
+		out.Set(f.Path, dvcfile.NewMap("data", f.Data))
+	}
+	return out
+}
+
+// ErrorValue describes an error with the type names that readers of DVC's JSON
 // look for. rel is the file that could not be read, "" for a whole revision.
-func errorValue(err error, rel string) *dvcfile.Map {
+func ErrorValue(err error, rel string) *dvcfile.Map {
+	if m, ok := kept(err); ok {
+		return m
+	}
 	kind, text := "DvcException", err.Error()
 	switch {
 	case errors.Is(err, fs.ErrNotExist), errs.KindOf(err) == errs.NotFound, errs.KindOf(err) == errs.DataMissing:
 		kind = "FileNotFoundError"
-		if rel != "" {
-			text = fmt.Sprintf("[Errno 2] No such file or directory: %s", dvcfile.PyRepr(rel))
+		switch {
+		case rel == "":
+		case errs.KindOf(err) == errs.DataMissing:
+			text = "[Errno 2] No storage files available: " + dvcfile.PyRepr(rel)
+		default:
+			text = "[Errno 2] No such file or directory: " + dvcfile.PyRepr(rel)
 		}
 	case errs.KindOf(err) == errs.ProjectFile:
 		kind = "YAMLFileCorruptedError"

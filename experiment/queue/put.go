@@ -31,6 +31,7 @@ type PutOptions struct {
 	SetParams []string // -S, in order; may be sweeps
 	CopyPaths []string // -C: paths to copy from the work tree, although Git does not know them
 	Overwrite bool     // experiments of these names may be replaced
+	NoHydra   bool     // params.yaml is not composed of config groups
 	Priority  int      // higher runs first
 	Rand      *rand.Rand
 }
@@ -130,7 +131,7 @@ type batch struct {
 
 func (q *Queue) newBatch(ctx context.Context, o PutOptions) (*batch, error) {
 	p := q.project
-	b := &batch{queue: q, o: o, params: experiment.NewParams(p)}
+	b := &batch{queue: q, o: o, params: experiment.NewParams(p, o.NoHydra)}
 	var err error
 	if b.head, err = q.git.Head(); err != nil || b.head.Commit == "" {
 		return nil, errs.Hint(errors.Join(errs.New(errs.NotFound, "the repository has no commit yet, and an experiment needs one to start from"), err), "git add -A && git commit -m 'first'")
