@@ -40,18 +40,24 @@ func (q *Queue) Find(ctx context.Context, names []string) ([]Task, error) {
 	return found, nil
 }
 
+// match finds a task by its exact name or id, else by the beginning of its
+// stash commit.
 func match(tasks []Task, name string) (Task, bool) {
-	best, found := Task{}, false
-	for _, t := range tasks {
-		if t.ID == "" || name == "" {
-			continue
+	for _, hit := range []func(Task) bool{
+		func(t Task) bool { return t.Name == name || t.ID == name },
+		func(t Task) bool { return len(name) >= 4 && strings.HasPrefix(t.Rev, strings.ToLower(name)) },
+	} {
+		best, found := Task{}, false
+		for _, t := range tasks {
+			if t.ID != "" && name != "" && hit(t) && (!found || !t.Created.Before(best.Created)) {
+				best, found = t, true
+			}
 		}
-		hit := t.Name == name || t.ID == name || len(name) >= 4 && strings.HasPrefix(t.Rev, strings.ToLower(name))
-		if hit && (!found || !t.Created.Before(best.Created)) {
-			best, found = t, true
+		if found {
+			return best, true
 		}
 	}
-	return best, found
+	return Task{}, false
 }
 
 // StopResult is what Stop found to stop.
