@@ -27,6 +27,7 @@ type RunOptions struct {
 	Name      string   // "" chooses one
 	Message   string   // of the experiment commit; "" is DVC's own
 	SetParams []string // -S, in order
+	NoHydra   bool     // leave params.yaml as it is where hydra.enabled would compose it
 	Overwrite bool     // an experiment of this name may be replaced
 	Push      bool     // push the data that the run made
 	Tracking  TrackOptions
@@ -74,7 +75,7 @@ func Run(ctx context.Context, p *pipeline.Project, o RunOptions) (*Outcome, erro
 	if err != nil {
 		return nil, err
 	}
-	if err := applyOverrides(p, overrides, o.Dry); err != nil {
+	if err := applyOverrides(p, overrides, o); err != nil {
 		return nil, err
 	}
 	return run.execute(ctx, lock)
@@ -173,23 +174,24 @@ func parseSetParams(args []string) ([]dvcfile.Override, error) {
 			return nil, err
 		}
 		if len(ovs) != 1 {
-			return nil, errs.Hint(errs.New(errs.Usage, "%q gives several values: a sweep is a queue of runs, and one run takes one value", a),
-				"give one value for %s", ovs[0].Key)
+			return nil, errs.Hint(errs.New(errs.Usage, "%q gives several values: Sweep overrides can't be used without `--queue`", a),
+				"ctrx exp run --queue ..., then: ctrx queue start; or give one value for %s", ovs[0].Key)
 		}
 		all = append(all, ovs...)
 	}
 	return all, nil
 }
 
-// applyOverrides edits the params files. All new contents are made before the
-// first file is written, so a wrong key costs nothing. A dry run writes none.
-func applyOverrides(p *pipeline.Project, overrides []dvcfile.Override, dry bool) error {
-	edited, err := NewParams(p).Edit(overrides)
+// applyOverrides edits the params files, and composes params.yaml where Hydra is
+// enabled. All new contents are made before the first file is written, so a wrong
+// key costs nothing. A dry run writes none.
+func applyOverrides(p *pipeline.Project, overrides []dvcfile.Override, o RunOptions) error {
+	edited, err := NewParams(p, o.NoHydra).Edit(overrides)
 	if err != nil {
 		return err
 	}
 	for _, f := range edited {
-		if dry {
+		if o.Dry {
 			p.Pretend(f.Rel, f.Data)
 			continue
 		}
@@ -210,17 +212,24 @@ type ParamsFile struct {
 // once, so that many sets of overrides start from the same content.
 type Params struct {
 	project *pipeline.Project
+	noHydra bool
 	read    map[string][]byte
 }
 
-// NewParams edits the params files as they are in the work tree.
-func NewParams(p *pipeline.Project) *Params {
-	return &Params{project: p, read: map[string][]byte{}}
+// NewParams edits the params files as they are in the work tree. Where Hydra is
+// enabled in the project, params.yaml is composed of config groups, but with
+// noHydra.
+func NewParams(p *pipeline.Project, noHydra bool) *Params {
+	return &Params{project: p, noHydra: noHydra, read: map[string][]byte{}}
 }
 
 // Edit applies one set of overrides and gives the files that it changes, in the
 // order in which they are first named. Nothing is written.
 func (ps *Params) Edit(overrides []dvcfile.Override) ([]ParamsFile, error) {
+	made, overrides, err := composeParams(ps.project, overrides, ps.noHydra)
+	if err != nil {
+		return nil, err
+	}
 	var files []ParamsFile
 	byFile := map[string][]dvcfile.Override{}
 	for _, ov := range overrides {
@@ -234,11 +243,14 @@ func (ps *Params) Edit(overrides []dvcfile.Override) ([]ParamsFile, error) {
 		byFile[rel] = append(byFile[rel], ov)
 	}
 	for i, f := range files {
-		data, err := dvcfile.ApplyOverrides(f.Rel, ps.read[f.Rel], byFile[f.Rel])
+		data, err := dvcfile.ApplyOverrides(f.Rel, ps.read[f.Rel], byFile[f.Rel], ps.project.Surroundings())
 		if err != nil {
 			return nil, err
 		}
 		files[i].Data = data
+	}
+	if made != nil && made.isNew(ps.project) {
+		files = append(files, ParamsFile{Rel: made.Rel, Data: made.Data})
 	}
 	return files, nil
 }

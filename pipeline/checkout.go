@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"os"
 	"path"
 
 	"ctrx/internal/errs"
@@ -69,8 +70,11 @@ func (p *Project) CheckoutLocked(ctx context.Context, o CheckoutOptions) (Checko
 
 func (p *Project) checkoutOne(ctx context.Context, so selectedOutput, o CheckoutOptions, r *CheckoutResult) error {
 	out := so.Output
-	if out.Recorded == nil || !out.Cache {
+	if !out.Cache {
 		return nil
+	}
+	if out.Recorded == nil {
+		return p.neverMade(so)
 	}
 	if so.Below != "" {
 		return p.checkoutPart(ctx, so, o, r)
@@ -85,6 +89,19 @@ func (p *Project) checkoutOne(ctx context.Context, so selectedOutput, o Checkout
 	}
 	r.note(rel, done)
 	return nil
+}
+
+// neverMade tells of an output that is neither here nor recorded. One that is
+// here is the user's own, and left alone.
+func (p *Project) neverMade(so selectedOutput) error {
+	if _, err := os.Lstat(p.Abs(so.Output.Rel)); err == nil || !insideProject(so.Output.Rel) {
+		return nil
+	}
+	err := errs.New(errs.DataMissing, "output '%s' was never recorded: there is nothing to check out", p.Show(so.Output.Rel))
+	if so.Stage.IsData() {
+		return err
+	}
+	return errs.Hint(err, "make it: ctrx repro %s, or do without: --allow-missing", so.Stage.Address(p.Dir))
 }
 
 // note enters what happened to one path.

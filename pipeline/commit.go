@@ -2,12 +2,11 @@ package pipeline
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 
 	"ctrx/internal/errs"
+	"ctrx/internal/fsx"
 	"ctrx/pipeline/dvcfile"
 )
 
@@ -89,7 +88,7 @@ func (p *Project) commitStage(ctx context.Context, s *Stage, o RecordOptions) (*
 		return nil, err
 	}
 	for _, out := range s.Outs {
-		if _, err := os.Lstat(p.Abs(out.Rel)); errors.Is(err, fs.ErrNotExist) {
+		if _, err := os.Lstat(p.Abs(out.Rel)); fsx.Missing(err) {
 			return nil, errs.Hint(errs.New(errs.NotFound, "output '%s' does not exist", p.Show(out.Rel)), "ctrx repro %s, or ctrx checkout %s", s.Address(p.Dir), p.Show(out.Rel))
 		}
 	}
@@ -108,21 +107,27 @@ func (p *Project) commitStage(ctx context.Context, s *Stage, o RecordOptions) (*
 				"ctrx commit -f %s; what changed: ctrx status %s", s.Address(p.Dir), s.Address(p.Dir))
 		}
 	}
-	entry, err := p.settled(ctx, s, commitMode{noRelink: o.NoRelink})
+	known := len(changes) == 0 && !o.Force
+	entry, err := p.settled(ctx, s, commitMode{noRelink: o.NoRelink, known: known})
 	if err != nil {
 		return nil, err
 	}
-	if err := p.ignoreOutputs(s); err != nil {
-		return nil, err
+	if !known {
+		if err := p.ignoreOutputs(s); err != nil {
+			return nil, err
+		}
 	}
 	return entry, p.record(s, entry, "")
 }
 
 // contentChanges leaves out what needs no question: data that is here as it is
-// recorded and only has to enter the cache.
+// recorded and only has to enter the cache, and that a stage always runs.
 func (p *Project) contentChanges(ctx context.Context, s *Stage, changes []Change) ([]Change, error) {
 	var found []Change
 	for _, c := range changes {
+		if c.Kind == AlwaysChanged {
+			continue
+		}
 		if c.State == NotInCache {
 			changed, err := p.changed(ctx, c.Path, s.output(c.Path))
 			if err != nil {

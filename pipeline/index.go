@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"path"
 	"slices"
 	"strings"
@@ -43,12 +44,16 @@ func (p *Project) loadIndex(ctx context.Context, src Source, broken func(error) 
 	ix := &Index{Source: src}
 	_, live := src.(workTree)
 	for _, file := range files {
+		known := len(ix.Stages)
 		if path.Base(file) == "dvc.yaml" {
 			if err = ix.addPipeline(file, p.parseOptions()); err == nil && live {
 				p.warnOnce(ix.Pipelines[len(ix.Pipelines)-1])
 			}
 		} else {
 			err = ix.addData(file)
+		}
+		if err == nil {
+			err = errors.Join(p.checkOutputPaths(src, ix.Stages[known:]), p.locate(src, ix.Stages[known:]))
 		}
 		if err != nil {
 			if err = broken(err); err != nil {
@@ -57,6 +62,34 @@ func (p *Project) loadIndex(ctx context.Context, src Source, broken func(error) 
 		}
 	}
 	return ix, nil
+}
+
+// checkOutputPaths refuses outputs that would be taken for stage files, and
+// outputs that the work tree's .dvcignore files hide.
+func (p *Project) checkOutputPaths(src Source, stages []*Stage) error {
+	_, live := src.(workTree)
+	for _, s := range stages {
+		for _, out := range s.Outs {
+			if name := path.Base(out.Rel); isStageFile(name) || name == "dvc.lock" {
+				return errs.At(out.Pos, "DVC file '%s' cannot be an output", out.Path)
+			}
+			if !live || !insideProject(out.Rel) || out.Rel == "." {
+				continue
+			}
+			rule, ignored := p.dvcignore.Match(out.Rel, false)
+			if !ignored {
+				if rule, ignored = p.dvcignore.Match(out.Rel, true); ignored {
+					info, err := os.Stat(p.Abs(out.Rel))
+					ignored = err == nil && info.IsDir()
+				}
+			}
+			if ignored && rule.Source != "" {
+				return errs.Hint(errs.At(out.Pos, "output '%s' is ignored by %s:%d: %s", out.Path, rule.Source, rule.Line, rule.Pattern),
+					"take that line out of %s, or name another output", rule.Source)
+			}
+		}
+	}
+	return nil
 }
 
 // walkOrder is the order in which DVC comes upon files: those of a folder before
@@ -145,6 +178,11 @@ func newPipelineStage(file string, spec *dvcfile.Stage, lock *dvcfile.StageLock)
 	s := &Stage{
 		File: file, Name: spec.Name, Cmd: spec.Cmd, Commands: spec.Commands, WDir: wdir,
 		Frozen: spec.Frozen, AlwaysChanged: spec.AlwaysChanged, Desc: spec.Desc, Meta: spec.Meta, Lock: lock, Pos: spec.Pos,
+		Vars: &dvcfile.Map{},
+	}
+	for _, file := range spec.Vars.Keys() {
+		used, _ := spec.Vars.Get(file)
+		s.Vars.Set(path.Join(path.Dir(s.File), file), used)
 	}
 	for i, d := range spec.Deps {
 		dep := &Dependency{Path: d, Pos: spec.DepPos[i]}

@@ -2,11 +2,13 @@ package pipeline
 
 import (
 	"context"
+	"io/fs"
 	"os"
 	"path"
 	"slices"
 
 	"ctrx/internal/errs"
+	"ctrx/internal/fsx"
 	"ctrx/internal/ignore"
 	"ctrx/pipeline/dvcfile"
 	"ctrx/storage"
@@ -31,6 +33,9 @@ func (p *Project) hash(ctx context.Context, rel string) (storage.Tree, error) {
 func (p *Project) changed(ctx context.Context, rel string, e *dvcfile.Entry) (bool, error) {
 	if e == nil || e.Digest == "" {
 		_, err := os.Stat(p.Abs(rel))
+		if fsx.Missing(err) {
+			err = fs.ErrNotExist
+		}
 		return true, err
 	}
 	size := int64(-1)
@@ -51,7 +56,7 @@ func (p *Project) dvcignoreBelow(rel string) storage.Ignore {
 // commitOutput puts one output into the cache. What is not cached is left
 // alone, except metrics and plots of a stage whose runs are remembered: the
 // run cache must be able to bring them back.
-func (p *Project) commitOutput(ctx context.Context, s *Stage, out *Output, tree storage.Tree, mode commitMode) error {
+func (p *Project) commitOutput(ctx context.Context, s *Stage, out *Output, e *dvcfile.Entry, tree storage.Tree, mode commitMode) error {
 	opts := storage.CommitOptions{Root: p.Root, NoRelink: mode.noRelink}
 	if !out.Cache {
 		if !s.savesRunCache() {
@@ -59,7 +64,7 @@ func (p *Project) commitOutput(ctx context.Context, s *Stage, out *Output, tree 
 		}
 		opts.CopyOnly = true
 	}
-	return p.Cache.Commit(ctx, p.Abs(out.Rel), tree, opts)
+	return p.cacheOf(e).Commit(ctx, p.Abs(out.Rel), tree, opts)
 }
 
 // ignoreOutputs writes the .gitignore entries of a stage's cached outputs. An

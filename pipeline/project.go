@@ -197,8 +197,14 @@ func (p *Project) Rel(userPath string) (string, error) {
 	return filepath.ToSlash(rel), nil
 }
 
-// Show expresses a rel path as the user sees it from where they stand.
-func (p *Project) Show(rel string) string { return relFrom(p.Dir, rel) }
+// Show expresses a rel path as the user sees it from where they stand. A URL is
+// seen the same from everywhere.
+func (p *Project) Show(rel string) string {
+	if isURL(rel) {
+		return rel
+	}
+	return relFrom(p.Dir, rel)
+}
 
 // lockWait is how long a command waits for the repository lock; DVC gives up
 // after about the same time.

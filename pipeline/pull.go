@@ -2,10 +2,9 @@ package pipeline
 
 import (
 	"context"
-	"errors"
-	"io/fs"
 	"os"
 
+	"ctrx/internal/fsx"
 	"ctrx/storage"
 )
 
@@ -44,7 +43,7 @@ func (p *Project) pullStage(ctx context.Context, s *Stage) bool {
 func (p *Project) pullMissingDeps(ctx context.Context, s *Stage) error {
 	var ix *Index
 	for _, d := range s.Deps {
-		if _, err := os.Lstat(p.Abs(d.Rel)); d.Rel == "" || !errors.Is(err, fs.ErrNotExist) {
+		if _, err := os.Lstat(p.Abs(d.Rel)); d.Rel == "" || !fsx.Missing(err) {
 			continue
 		}
 		if ix == nil {

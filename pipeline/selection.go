@@ -156,7 +156,7 @@ func (p *Project) PlotFiles(ctx context.Context, ix *Index) ([]string, error) {
 	}
 	var files []string
 	for _, rel := range roots {
-		members, err := p.workFiles(ctx, rel)
+		members, err := p.membersOf(ctx, ix, rel)
 		if err != nil {
 			return nil, err
 		}

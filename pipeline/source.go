@@ -20,6 +20,30 @@ type Source interface {
 	ReadFile(rel string) ([]byte, error)
 	// StageFiles lists the rel paths of all dvc.yaml and .dvc files.
 	StageFiles(ctx context.Context) ([]string, error)
+	// Files lists the rel paths of the files at or below a rel path that are not
+	// DVC's own; fs.ErrNotExist when it is absent.
+	Files(rel string) ([]string, error)
+}
+
+// filesBelow is Files of any tree; prefix is the path of the project root in it.
+func filesBelow(tree fs.FS, prefix, rel string) ([]string, error) {
+	var files []string
+	err := fs.WalkDir(tree, path.Join(prefix, rel), func(name string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case d.IsDir():
+			if d.Name() == ".git" || d.Name() == ".dvc" {
+				return fs.SkipDir
+			}
+			return nil
+		}
+		if file := relFrom(prefix, name); file == rel || !isStageFile(d.Name()) && d.Name() != "dvc.lock" {
+			files = append(files, file)
+		}
+		return nil
+	})
+	return files, err
 }
 
 // isStageFile tells whether a file of this name holds stages.
@@ -59,6 +83,13 @@ func (p *Project) readFile(rel string) ([]byte, error) {
 }
 
 func (w workTree) ReadFile(rel string) ([]byte, error) { return w.read(rel) }
+
+func (w workTree) Files(rel string) ([]string, error) {
+	if slices.Contains(w.pretend, rel) {
+		return []string{rel}, nil
+	}
+	return filesBelow(os.DirFS(w.root), ".", rel)
+}
 
 // StageFiles walks the work tree, leaving out what Git or DVC ignores: outputs
 // are git-ignored, so a large data folder is not entered.
@@ -116,6 +147,8 @@ func (p *Project) Commit(rev string) (Source, error) {
 func (g gitTree) ReadFile(rel string) ([]byte, error) {
 	return g.tree.ReadFile(path.Join(g.prefix, rel))
 }
+
+func (g gitTree) Files(rel string) ([]string, error) { return filesBelow(g.tree, g.prefix, rel) }
 
 func (g gitTree) StageFiles(ctx context.Context) ([]string, error) {
 	names, err := g.tree.List(g.prefix)

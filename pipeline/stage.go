@@ -25,7 +25,7 @@ type Stage struct {
 	AlwaysChanged bool
 	Desc          string
 	Meta          dvcfile.Value
-	Vars          *dvcfile.Map       // values that ${} took from params files: rel path -> dotted key -> value
+	Vars          *dvcfile.Map       // values of files that templates of the stage use: rel path -> dotted key -> value
 	Data          *dvcfile.DataFile  // the parsed .dvc file, nil for a stage of a dvc.yaml
 	Lock          *dvcfile.StageLock // what dvc.lock (or the .dvc file) recorded, nil when nothing
 	Pos           errs.Pos

@@ -351,6 +351,18 @@ func (p *Project) setFrozen(s *Stage, frozen bool) error {
 		s.Data.Frozen = frozen
 		return p.writeData(s)
 	}
+	return p.editStage(s, func(doc *dvcfile.Document) error {
+		if !frozen {
+			doc.Delete("stages", s.Name, "frozen")
+			return nil
+		}
+		return doc.Set(true, "stages", s.Name, "frozen")
+	})
+}
+
+// editStage changes the dvc.yaml that a stage stands in. Nothing is written when
+// edit fails.
+func (p *Project) editStage(s *Stage, edit func(*dvcfile.Document) error) error {
 	data, err := os.ReadFile(p.Abs(s.File))
 	if err != nil {
 		return fmt.Errorf("read %s: %w", p.Show(s.File), err)
@@ -359,9 +371,7 @@ func (p *Project) setFrozen(s *Stage, frozen bool) error {
 	if err != nil {
 		return err
 	}
-	if !frozen {
-		doc.Delete("stages", s.Name, "frozen")
-	} else if err := doc.Set(true, "stages", s.Name, "frozen"); err != nil {
+	if err := edit(doc); err != nil {
 		return err
 	}
 	p.Info("Modifying stage '%s' in '%s'", s.Name, p.Show(s.File))

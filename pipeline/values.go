@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -46,10 +47,44 @@ func (p *Project) Metrics(ctx context.Context, ix *Index, targets []string) ([]F
 			add(path.Join(path.Dir(pl.File), m))
 		}
 	}
-	files, err := p.pick(files, targets)
-	if err != nil {
-		return nil, err
+	if len(targets) > 0 {
+		files = nil
+		for _, t := range targets {
+			rel, err := p.Rel(t)
+			if err != nil {
+				return nil, err
+			}
+			files = append(files, rel)
+		}
 	}
+	return p.readAll(ctx, ix, files, readAnything), nil
+}
+
+// readContent reads the content of member, which is a listed file or one in a
+// listed folder.
+type readContent func(listed, member string, data []byte) (dvcfile.Value, error)
+
+func readAnything(_, member string, data []byte) (dvcfile.Value, error) {
+	return dvcfile.ReadData(member, data)
+}
+
+// readParams reads files of parameters. keys narrows what is taken of a listed
+// file; one that it does not name is taken whole.
+func readParams(keys map[string][]string, nested bool) readContent {
+	return func(listed, member string, data []byte) (dvcfile.Value, error) {
+		values, err := dvcfile.ReadParams(member, data)
+		if err != nil {
+			return nil, err
+		}
+		if wanted := keys[listed]; len(wanted) > 0 {
+			values = selectKeys(values, wanted, nested)
+		}
+		return values, nil
+	}
+}
+
+// readAll reads files, and of a folder every file in it.
+func (p *Project) readAll(ctx context.Context, ix *Index, files []string, read readContent) []FileValues {
 	var all []FileValues
 	for _, rel := range files {
 		members, err := p.membersOf(ctx, ix, rel)
@@ -58,33 +93,19 @@ func (p *Project) Metrics(ctx context.Context, ix *Index, targets []string) ([]F
 			continue
 		}
 		for _, m := range members {
-			all = append(all, p.readValues(ctx, ix, m))
+			all = append(all, p.readValues(ctx, ix, rel, m, read))
 		}
 	}
-	return all, nil
-}
-
-// pick narrows files to the targets of the command line, which may also name
-// files that no stage declares.
-func (p *Project) pick(files, targets []string) ([]string, error) {
-	if len(targets) == 0 {
-		return files, nil
-	}
-	var picked []string
-	for _, t := range targets {
-		rel, err := p.Rel(t)
-		if err != nil {
-			return nil, err
-		}
-		picked = append(picked, rel)
-	}
-	return picked, nil
+	return all
 }
 
 // ParamsOptions narrows what Params reads.
 type ParamsOptions struct {
+	// Targets are files to read whole, whoever declares them. Like DVC's they
+	// are relative to the project root; where there is no such file, to the
+	// current folder.
 	Targets  []string
-	DepsOnly bool // only what stages depend on
+	DepsOnly bool // without Targets: only what stages depend on
 	// Nested keeps selected keys where they are in the file ({"a": {"b": 1}}
 	// instead of {"a.b": 1}).
 	Nested bool
@@ -92,9 +113,13 @@ type ParamsOptions struct {
 
 // Params reads the parameters of an index: those that stages depend on and,
 // without DepsOnly, whole files: those listed at the top of a dvc.yaml and
-// params.yaml of the project root. Values that ${} took from other files come
-// last.
+// params.yaml of the project root. Of other files come, last, the values that
+// templates of a dvc.yaml use.
 func (p *Project) Params(ctx context.Context, ix *Index, o ParamsOptions) ([]FileValues, error) {
+	if len(o.Targets) > 0 {
+		files, err := p.paramsTargets(ix, o.Targets)
+		return p.readAll(ctx, ix, files, readParams(nil, o.Nested)), err
+	}
 	keys := map[string][]string{} // nil slice: the whole file
 	var order []string
 	add := func(rel string, ks []string) {
@@ -124,51 +149,62 @@ func (p *Project) Params(ctx context.Context, ix *Index, o ParamsOptions) ([]Fil
 			add(dvcfile.DefaultParamsFile, nil)
 		}
 	}
-	files, err := p.pick(order, o.Targets)
-	if err != nil {
-		return nil, err
-	}
-	all := make([]FileValues, 0, len(files))
-	for _, rel := range files {
-		fv := FileValues{Path: rel}
-		data, err := p.readTracked(ctx, ix, rel)
-		if err == nil {
-			var values *dvcfile.Map
-			if values, err = dvcfile.ReadParams(rel, data); err == nil {
-				if wanted := keys[rel]; len(wanted) > 0 {
-					values = selectKeys(values, wanted, o.Nested)
-				}
-				fv.Values = values
-			}
-		}
-		fv.Err = err
-		all = append(all, fv)
-	}
-	if len(o.Targets) == 0 && o.Nested {
-		all = append(all, trackedVars(ix, keys)...)
-	}
-	return all, nil
+	return append(p.readAll(ctx, ix, order, readParams(keys, o.Nested)), usedVars(ix, keys)...), nil
 }
 
-// trackedVars gives the values that ${} took from files which are not listed
-// otherwise.
-func trackedVars(ix *Index, listed map[string][]string) []FileValues {
+func (p *Project) paramsTargets(ix *Index, targets []string) ([]string, error) {
+	var files []string
+	for _, t := range targets {
+		rel, err := p.Rel(t)
+		if err != nil {
+			return nil, err
+		}
+		if !filepath.IsAbs(t) {
+			fromRoot := strings.TrimPrefix(path.Clean("/"+filepath.ToSlash(t)), "/")
+			if fromRoot == "" {
+				fromRoot = "."
+			}
+			if there, err := exists(ix.Source, rel); err != nil {
+				return nil, err
+			} else if atRoot, err := exists(ix.Source, fromRoot); err != nil {
+				return nil, err
+			} else if atRoot || !there {
+				rel = fromRoot
+			}
+		}
+		files = append(files, rel)
+	}
+	return files, nil
+}
+
+func exists(src Source, rel string) (bool, error) {
+	_, err := src.Files(rel)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// usedVars gives the values of files that the templates of stages use, without
+// the files that are read anyway.
+func usedVars(ix *Index, read map[string][]string) []FileValues {
 	var all []FileValues
+	at := map[string]int{}
 	for _, s := range ix.Stages {
-		for i := range s.Vars.Len() {
-			rel, used := s.Vars.At(i)
-			if _, ok := listed[rel]; ok {
+		for _, rel := range s.Vars.Keys() {
+			if _, ok := read[rel]; ok {
 				continue
 			}
-			at := slices.IndexFunc(all, func(f FileValues) bool { return f.Path == rel })
-			if at < 0 {
-				at = len(all)
+			i, seen := at[rel]
+			if !seen {
+				i = len(all)
+				at[rel] = i
 				all = append(all, FileValues{Path: rel, Values: &dvcfile.Map{}})
 			}
-			values, _ := used.(*dvcfile.Map)
-			for j := range values.Len() {
-				key, v := values.At(j)
-				all[at].Values.(*dvcfile.Map).Set(key, v)
+			used, _ := s.Vars.Get(rel)
+			values, into := used.(*dvcfile.Map), all[i].Values.(*dvcfile.Map)
+			for n := range values.Len() {
+				into.Set(values.At(n))
 			}
 		}
 	}
@@ -215,11 +251,11 @@ func setNested(m *dvcfile.Map, key string, v dvcfile.Value) {
 	setNested(below, rest, v)
 }
 
-func (p *Project) readValues(ctx context.Context, ix *Index, rel string) FileValues {
-	fv := FileValues{Path: rel}
-	data, err := p.readTracked(ctx, ix, rel)
+func (p *Project) readValues(ctx context.Context, ix *Index, listed, member string, read readContent) FileValues {
+	fv := FileValues{Path: member}
+	data, err := p.readTracked(ctx, ix, member)
 	if err == nil {
-		fv.Values, err = dvcfile.ReadData(rel, data)
+		fv.Values, err = read(listed, member, data)
 	}
 	if fv.Err = err; err != nil {
 		fv.Values = nil
@@ -227,26 +263,36 @@ func (p *Project) readValues(ctx context.Context, ix *Index, rel string) FileVal
 	return fv
 }
 
-// readTracked reads a file of the source, or from the cache where the source
-// lacks it and DVC holds the content.
+// readTracked reads a file of the source, or from the cache where DVC holds the
+// content of it.
 func (p *Project) readTracked(ctx context.Context, ix *Index, rel string) ([]byte, error) {
 	data, err := ix.Source.ReadFile(rel)
 	if err == nil || !errors.Is(err, fs.ErrNotExist) {
 		return data, err
 	}
-	_, live := ix.Source.(workTree)
 	f, err := p.openRecorded(ctx, ix, rel)
-	if live && errs.KindOf(err) == errs.NotFound {
-		return nil, errs.New(errs.NotFound, "%s does not exist", p.Show(rel))
-	}
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, errs.Hint(errs.New(errs.DataMissing, "%s of that revision is not in the cache", p.Show(rel)), "ctrx fetch --all-commits")
-	}
 	if err != nil {
-		return nil, err
+		return nil, p.unreadable(ix, rel, err)
 	}
 	defer f.Close()
 	return io.ReadAll(f)
+}
+
+// unreadable says why a file of an index cannot be read. What DVC holds is missing
+// data; other files do not exist.
+func (p *Project) unreadable(ix *Index, rel string, err error) error {
+	_, live := ix.Source.(workTree)
+	switch {
+	case !errors.Is(err, fs.ErrNotExist) && errs.KindOf(err) != errs.NotFound:
+		return err
+	case !ix.IsCachedOutput(rel) && live:
+		return errs.New(errs.NotFound, "%s does not exist", p.Show(rel))
+	case !ix.IsCachedOutput(rel):
+		return errs.New(errs.NotFound, "%s does not exist in that revision", p.Show(rel))
+	case live:
+		return errs.New(errs.DataMissing, "%s does not exist", p.Show(rel))
+	}
+	return errs.Hint(errs.New(errs.DataMissing, "%s of that revision is not in the cache", p.Show(rel)), "ctrx fetch --all-commits")
 }
 
 // openRecorded opens the cached content of a file that is an output or lies in
@@ -272,45 +318,42 @@ func (p *Project) openRecorded(ctx context.Context, ix *Index, rel string) (*os.
 			return cache.Open(digest)
 		}
 	}
-	return nil, errs.New(errs.NotFound, "%s does not exist in that revision", p.Show(rel))
+	return nil, fs.ErrNotExist
 }
 
-// membersOf gives the files of a folder that is listed as metrics or plots, or
-// the file itself.
+// membersOf gives the files of a folder that is listed as metrics or params, or
+// the file itself. Of a folder that is an output they are also those that are
+// recorded and not in the tree.
 func (p *Project) membersOf(ctx context.Context, ix *Index, rel string) ([]string, error) {
-	if _, live := ix.Source.(workTree); live {
-		return p.workFiles(ctx, rel)
+	if path.IsAbs(rel) || strings.HasPrefix(rel, "../") {
+		return []string{rel}, nil
+	}
+	files, err := ix.Source.Files(rel)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	if len(files) == 1 && files[0] == rel {
+		return files, nil
 	}
 	for _, s := range ix.Stages {
 		for _, o := range s.Outs {
-			if o.Rel == rel && o.Recorded != nil && o.Recorded.Digest.IsDir() {
-				dir, err := p.recordedDir(ctx, o)
-				if err != nil {
-					return nil, err
+			if !inside(rel, o.Rel) || !o.Cache || o.Recorded == nil || !o.Recorded.Digest.IsDir() {
+				continue
+			}
+			dir, dirErr := p.recordedDir(ctx, o)
+			if dirErr != nil {
+				break
+			}
+			for _, e := range dir {
+				if member := path.Join(o.Rel, e.RelPath); inside(member, rel) {
+					files = append(files, member)
 				}
-				var files []string
-				for _, e := range dir {
-					files = append(files, path.Join(rel, e.RelPath))
-				}
-				return files, nil
 			}
 		}
 	}
-	return []string{rel}, nil
-}
-
-// workFiles lists the regular files at or below a rel path of the work tree.
-func (p *Project) workFiles(ctx context.Context, rel string) ([]string, error) {
-	info, err := os.Stat(p.Abs(rel))
-	if err != nil || !info.IsDir() {
+	if files == nil && err != nil {
 		return []string{rel}, nil
 	}
-	var files []string
-	err = fs.WalkDir(os.DirFS(p.Abs(rel)), ".", func(name string, d fs.DirEntry, err error) error {
-		if err == nil && d.Type().IsRegular() && !isStageFile(d.Name()) && d.Name() != "dvc.lock" {
-			files = append(files, path.Join(rel, name))
-		}
-		return errors.Join(err, ctx.Err())
-	})
-	return files, err
+	slices.Sort(files)
+	return slices.Compact(files), nil
 }

@@ -10,7 +10,6 @@ package report
 
 import (
 	"errors"
-	"fmt"
 	"io/fs"
 	"path"
 
@@ -101,7 +100,7 @@ func ShowValue(revs []Revision) *dvcfile.Map {
 	out := &dvcfile.Map{}
 	for _, r := range revs {
 		if r.Err != nil {
-			out.Set(r.Name, dvcfile.NewMap("error", errorValue(r.Err, "")))
+			out.Set(r.Name, dvcfile.NewMap("error", ErrorValue(r.Err, "")))
 			continue
 		}
 		out.Set(r.Name, dvcfile.NewMap("data", filesValue(r.Files)))
@@ -114,7 +113,7 @@ func filesValue(files []File) *dvcfile.Map {
 	out := &dvcfile.Map{}
 	for _, f := range files {
 		if f.Err != nil {
-			out.Set(f.Path, dvcfile.NewMap("error", errorValue(f.Err, f.Rel)))
+			out.Set(f.Path, dvcfile.NewMap("error", ErrorValue(f.Err, f.Rel)))
 			continue
 		}
 		out.Set(f.Path, dvcfile.NewMap("data", f.Data))
@@ -122,9 +121,9 @@ func filesValue(files []File) *dvcfile.Map {
 	return out
 }
 
-// errorValue describes an error with the type names that readers of DVC's JSON
+// ErrorValue describes an error with the type names that readers of DVC's JSON
 // look for. rel is the file that could not be read, "" for a whole revision.
-func errorValue(err error, rel string) *dvcfile.Map {
+func ErrorValue(err error, rel string) *dvcfile.Map {
 	if m, ok := kept(err); ok {
 		return m
 	}
@@ -132,11 +131,12 @@ func errorValue(err error, rel string) *dvcfile.Map {
 	switch {
 	case errors.Is(err, fs.ErrNotExist), errs.KindOf(err) == errs.NotFound, errs.KindOf(err) == errs.DataMissing:
 		kind = "FileNotFoundError"
-		if rel != "" {
-			text = fmt.Sprintf("[Errno 2] No such file or directory: %s", dvcfile.PyRepr(rel))
-		}
-		if rel != "" && errs.KindOf(err) == errs.DataMissing {
-			text = fmt.Sprintf("[Errno 2] No storage files available: %s", dvcfile.PyRepr(rel))
+		switch {
+		case rel == "":
+		case errs.KindOf(err) == errs.DataMissing:
+			text = "[Errno 2] No storage files available: " + dvcfile.PyRepr(rel)
+		default:
+			text = "[Errno 2] No such file or directory: " + dvcfile.PyRepr(rel)
 		}
 	case errs.KindOf(err) == errs.ProjectFile:
 		kind = "YAMLFileCorruptedError"

@@ -159,7 +159,7 @@ func (k *checkout) scan(ctx context.Context) error {
 	k.present = map[string]hashed{}
 	info, err := os.Lstat(k.abs)
 	switch {
-	case errors.Is(err, fs.ErrNotExist):
+	case fsx.Missing(err):
 		k.absent = true
 		return nil
 	case err != nil:

@@ -148,6 +148,9 @@ func brokenLink(path string) error {
 // exist wraps fs.ErrNotExist; a broken link is another error.
 func statFollow(path string) (info fs.FileInfo, link bool, err error) {
 	info, err = os.Lstat(path)
+	if fsx.Missing(err) {
+		return nil, false, fmt.Errorf("hash: %w", &fs.PathError{Op: "lstat", Path: path, Err: fs.ErrNotExist})
+	}
 	if err != nil {
 		return nil, false, fmt.Errorf("hash: %w", err)
 	}

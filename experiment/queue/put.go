@@ -31,6 +31,7 @@ type PutOptions struct {
 	SetParams []string // -S, in order; may be sweeps
 	CopyPaths []string // -C: paths to copy from the work tree, although Git does not know them
 	Overwrite bool     // experiments of these names may be replaced
+	NoHydra   bool     // params.yaml is not composed of config groups
 	Priority  int      // higher runs first
 	Rand      *rand.Rand
 }
@@ -53,6 +54,11 @@ type FileOverrides struct {
 // the work tree as it is now, with the uncommitted changes of tracked files and
 // the overrides. Work tree, index, HEAD and stash stay as they are.
 func (q *Queue) Put(ctx context.Context, o PutOptions) ([]Added, error) {
+	unlock, err := q.lockPut(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
 	entries, err := q.prepare(ctx, o, true)
 	if err != nil {
 		return nil, err
@@ -65,6 +71,19 @@ func (q *Queue) Put(ctx context.Context, o PutOptions) ([]Added, error) {
 		done[i] = Added{ID: e.ID, Name: text(e.Entry.Name), Rev: e.Entry.Rev, Overrides: e.overrides}
 	}
 	return done, nil
+}
+
+// putWait is how long one caller waits for others that queue experiments.
+const putWait = time.Minute
+
+// lockPut keeps other callers from choosing names until what has been chosen
+// here is in the queue.
+func (q *Queue) lockPut(ctx context.Context) (unlock func(), err error) {
+	lock, err := fsx.Lock(ctx, filepath.Join(q.layout.own(), "put.lock"), putWait)
+	if err != nil {
+		return nil, fmt.Errorf("queue: %w", err)
+	}
+	return func() { _ = lock.Unlock() }, nil
 }
 
 // newEntry is an entry that is not yet in the queue.
@@ -85,18 +104,7 @@ func (q *Queue) prepare(ctx context.Context, o PutOptions, sweeps bool) ([]newEn
 	if len(sets) == 0 {
 		return nil, errs.New(errs.Usage, "the sweep has no values")
 	}
-	p := q.project
-	lock, err := p.Lock(ctx)
-	if err != nil {
-		return nil, err
-	}
-	defer lock.Unlock()
-	release, err := p.LockExperiments(ctx, "workspace")
-	if err != nil {
-		return nil, err
-	}
-	defer release()
-	b, err := q.newBatch(ctx, o)
+	b, err := q.snapshot(ctx, o, sets[0])
 	if err != nil {
 		return nil, err
 	}
@@ -116,6 +124,27 @@ func (q *Queue) prepare(ctx context.Context, o PutOptions, sweeps bool) ([]newEn
 	return entries, nil
 }
 
+// snapshot looks at the work tree while nobody else changes it. The params files
+// of the first set of overrides are those of all.
+func (q *Queue) snapshot(ctx context.Context, o PutOptions, first []dvcfile.Override) (*batch, error) {
+	lock, err := q.project.Lock(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer lock.Unlock()
+	release, err := q.project.LockExperiments(ctx, "workspace")
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	b, err := q.newBatch(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	_, err = b.params.Edit(first)
+	return b, err
+}
+
 // batch is what the entries of one call have in common.
 type batch struct {
 	queue  *Queue
@@ -130,7 +159,7 @@ type batch struct {
 
 func (q *Queue) newBatch(ctx context.Context, o PutOptions) (*batch, error) {
 	p := q.project
-	b := &batch{queue: q, o: o, params: experiment.NewParams(p)}
+	b := &batch{queue: q, o: o, params: experiment.NewParams(p, o.NoHydra)}
 	var err error
 	if b.head, err = q.git.Head(); err != nil || b.head.Commit == "" {
 		return nil, errs.Hint(errors.Join(errs.New(errs.NotFound, "the repository has no commit yet, and an experiment needs one to start from"), err), "git add -A && git commit -m 'first'")
@@ -213,15 +242,23 @@ func (b *batch) names(n int, isSweep bool) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	names := make([]string, n)
+	if slices.ContainsFunc(wanted(b.o.Name, n, isSweep), func(name string) bool { return taken[name] == "queued" }) {
+		if err := b.queue.dropOrphans(); err != nil {
+			return nil, err
+		}
+		if taken, err = b.queue.namesOf(b.head.Commit); err != nil {
+			return nil, err
+		}
+	}
+	names := wanted(b.o.Name, n, isSweep)
+	if names == nil {
+		names = make([]string, n)
+	}
 	for i := range names {
 		if b.o.Name == "" {
 			names[i] = experiment.RandomName(b.o.Rand, func(name string) bool { return taken[name] == "" })
 			taken[names[i]] = "queued"
 			continue
-		}
-		if names[i] = b.o.Name; isSweep {
-			names[i] = fmt.Sprintf("%s-%d", b.o.Name, i+1)
 		}
 		if err := experiment.CheckName(names[i]); err != nil {
 			return nil, err
@@ -232,6 +269,54 @@ func (b *batch) names(n int, isSweep bool) ([]string, error) {
 		}
 	}
 	return names, nil
+}
+
+// wanted are the names that a user asked for.
+func wanted(name string, n int, isSweep bool) []string {
+	if name == "" {
+		return nil
+	}
+	if !isSweep {
+		return []string{name}
+	}
+	names := make([]string, n)
+	for i := range names {
+		names[i] = fmt.Sprintf("%s-%d", name, i+1)
+	}
+	return names
+}
+
+// orphanAge is how old a line of the queue's log without a message is before it
+// counts as left over: who queues writes the message a moment after the line.
+const orphanAge = time.Minute
+
+// dropOrphans takes lines out of the log of the queue whose message never came,
+// or is gone: the command that wrote or removed it was killed.
+func (q *Queue) dropOrphans() error {
+	lines, err := q.git.Reflog(stashRef)
+	if err != nil {
+		return err
+	}
+	files, err := q.messages()
+	if err != nil {
+		return err
+	}
+	there := map[string]bool{}
+	for _, f := range files {
+		if t, ok, err := q.task(f); err == nil && ok {
+			there[t.Rev] = true
+		}
+	}
+	var orphans []string
+	for _, l := range lines {
+		if !there[l.New] && q.now().Sub(l.By.When) > orphanAge {
+			orphans = append(orphans, l.New)
+		}
+	}
+	if len(orphans) == 0 {
+		return nil
+	}
+	return q.dropFrom(stashRef, orphans...)
 }
 
 // namesOf tells which names are taken for a baseline, and by what.
@@ -358,6 +443,7 @@ func syncAll(dir string, names []string) error {
 // messages in.
 func (q *Queue) makeFolders(r *rand.Rand) (staging string, err error) {
 	l := q.layout
+	q.clearStaging()
 	staging = filepath.Join(l.own(), "new-"+uuid(r))
 	for _, dir := range []string{l.waiting(), l.taken(), l.control(), l.results(), l.tasks(), l.slots(), staging} {
 		if err := os.MkdirAll(dir, 0o777); err != nil {
@@ -375,6 +461,19 @@ func (q *Queue) makeFolders(r *rand.Rand) (staging string, err error) {
 		}
 	}
 	return staging, nil
+}
+
+// clearStaging removes what commands that were killed had prepared.
+func (q *Queue) clearStaging() {
+	old, err := filepath.Glob(filepath.Join(q.layout.own(), "new-*"))
+	if err != nil {
+		return
+	}
+	for _, dir := range old {
+		if info, err := os.Stat(dir); err == nil && q.now().Sub(info.ModTime()) > time.Hour {
+			_ = os.RemoveAll(dir)
+		}
+	}
 }
 
 // uuid makes a random id (version 4).

@@ -21,9 +21,16 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"ctrx/internal/errs"
 )
+
+// Missing tells whether an error says that there is nothing at a path, be it that
+// a folder on the way to it is a file.
+func Missing(err error) bool {
+	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR)
+}
 
 // WriteFile replaces the content of the file at path, or makes the file, in one
 // step: it writes a temporary file in the same folder, flushes it to the disk

@@ -37,6 +37,7 @@ var rank = []struct {
 	{"ctrx/report", 6},
 	{"ctrx/pipeline/pyenv", 2},
 	{"ctrx/pipeline/dvcfile", 4},
+	{"ctrx/pipeline/hydra", 5},
 	{"ctrx/pipeline", 6},
 	{"ctrx/gitops", 5},
 	{"ctrx/tracking", 5},

@@ -11,10 +11,10 @@ import (
 	"ctrx/internal/errs"
 )
 
-// parseJSON reads a JSON document as Python's json module does: NaN and
+// ParseJSON reads a JSON document as Python's json module does: NaN and
 // Infinity are allowed, the last of several equal keys wins, whole numbers of
 // any size stay whole, an empty document is an error.
-func parseJSON(file string, data []byte) (Value, error) {
+func ParseJSON(file string, data []byte) (Value, error) {
 	p := &jsonParser{file: file, data: data}
 	if !utf8.Valid(data) {
 		return nil, errs.At(errs.Pos{File: file}, "the file is not valid UTF-8")

@@ -19,7 +19,7 @@ func ReadData(file string, data []byte) (Value, error) {
 	var err error
 	switch strings.ToLower(path.Ext(file)) {
 	case ".json":
-		v, err = parseJSON(file, data)
+		v, err = ParseJSON(file, data)
 	case ".toml":
 		v, err = parseTOML(file, data)
 	case ".py":

@@ -313,9 +313,6 @@ func checkMatrix(c *checker, n *Node, where string) {
 	if !c.mapping(n, where) {
 		return
 	}
-	if len(n.Keys) == 0 {
-		c.add(n, where+" has no axes")
-	}
 	for i, k := range n.Keys {
 		switch n.Items[i].Value.(type) {
 		case string, []Value:

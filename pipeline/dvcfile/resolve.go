@@ -257,6 +257,9 @@ type axis struct {
 
 func (r *resolver) matrix(ctx *scope, key, def, data *Node) error {
 	name := key.Value.(string)
+	if len(data.Keys) == 0 {
+		return errs.At(data.Pos, "'matrix' of stage '%s' has no axes", name)
+	}
 	v, err := r.expand(ctx, name, "matrix", data)
 	if err != nil {
 		return err

@@ -130,23 +130,23 @@ func (a *app) newRoot() *cobra.Command {
 		a.stageCommand(), a.freezeCommand("freeze", "Keep stages from running, whatever changes", true),
 		a.freezeCommand("unfreeze", "Let frozen stages run again", false), a.commitCommand(), a.dagCommand(),
 		a.pushCommand(), a.fetchCommand(), a.pullCommand(), a.remoteCommand(), a.configCommand(),
-		a.metricsCommand(), a.paramsCommand(), a.expCommand(), a.queueCommand(), a.runsCommand(), a.trackingCommand(),
+		a.metricsCommand(), a.paramsCommand(), a.plotsCommand(), a.expCommand(), a.queueCommand(), a.runsCommand(), a.trackingCommand(),
 		a.versionCommand(), a.genCommand(), exitCodesTopic(),
 	)
 	setUsageErrors(root)
 	return root
 }
 
-// spreadTargets lets --targets take all words up to the next flag, as DVC's does:
-// "--targets a b" becomes "--targets a --targets b".
+// spreadTargets lets --targets and --unset take all words up to the next flag, as
+// DVC's do: "--targets a b" becomes "--targets a --targets b".
 func spreadTargets(args []string) []string {
 	var out []string
 	for i, arg := range args {
 		if arg == "--" {
 			return append(out, args[i:]...)
 		}
-		if i >= 2 && !strings.HasPrefix(arg, "-") && len(out) >= 2 && out[len(out)-2] == "--targets" {
-			out = append(out, "--targets")
+		if i >= 2 && !strings.HasPrefix(arg, "-") && len(out) >= 2 && (out[len(out)-2] == "--targets" || out[len(out)-2] == "--unset") {
+			out = append(out, out[len(out)-2])
 		}
 		out = append(out, arg)
 	}

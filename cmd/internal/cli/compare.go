@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 
@@ -8,6 +9,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"ctrx/experiment"
+	"ctrx/internal/errs"
 	"ctrx/pipeline"
 	"ctrx/pipeline/dvcfile"
 	"ctrx/report"
@@ -75,9 +77,13 @@ func (a *app) metricsOf(ctx context.Context, p *pipeline.Project, revs pipeline.
 	}
 	var shown []report.Revision
 	for _, s := range sources {
-		ix, err := p.LoadIndex(ctx, s.Source)
+		ix, broken, err := loadRevision(ctx, p, s.Name, s.Source, len(targets) > 0)
 		if err != nil {
 			return nil, err
+		}
+		if broken != nil {
+			shown = append(shown, report.Revision{Name: s.Name, Err: broken})
+			continue
 		}
 		files, err := p.Metrics(ctx, ix, targets)
 		if err != nil {
@@ -86,6 +92,21 @@ func (a *app) metricsOf(ctx context.Context, p *pipeline.Project, revs pipeline.
 		shown = append(shown, report.Revision{Name: s.Name, Files: metricFiles(a.reportFiles(p, s.Name, files))})
 	}
 	return shown, nil
+}
+
+// loadRevision loads an index. A commit whose dvc.yaml or dvc.lock is broken is
+// told, and no failure: nobody can mend it any more. Files that are named need no
+// index, so with named it is empty.
+func loadRevision(ctx context.Context, p *pipeline.Project, name string, src pipeline.Source, named bool) (ix *pipeline.Index, broken, err error) {
+	ix, err = p.LoadIndex(ctx, src)
+	if err == nil || name == "" || name == "workspace" || errs.KindOf(err) != errs.ProjectFile {
+		return ix, nil, err
+	}
+	if named {
+		return &pipeline.Index{Source: src}, nil, nil
+	}
+	p.Warn("%s: %v", name, err)
+	return &pipeline.Index{Source: src}, err, nil
 }
 
 // reportFiles names the files of a revision as the user sees them. One that
@@ -120,19 +141,13 @@ type side struct {
 // sideOf reads the metrics and params of a revision; "" or "workspace" is the
 // work tree.
 func (a *app) sideOf(ctx context.Context, p *pipeline.Project, rev string, o sideOptions) (side, error) {
-	s, src := side{name: "workspace"}, p.WorkTree()
-	if rev != "" && rev != "workspace" {
-		commit, err := experiment.Resolve(p.Git, rev)
-		if err != nil {
-			return s, err
-		}
-		s.name = rev
-		if src, err = p.Commit(commit); err != nil {
-			return s, err
-		}
-	}
-	ix, err := p.LoadIndex(ctx, src)
+	s := side{name: cmp.Or(rev, "workspace")}
+	src, err := experiment.Source(p, s.name)
 	if err != nil {
+		return s, err
+	}
+	ix, broken, err := loadRevision(ctx, p, s.name, src, len(o.targets) > 0)
+	if err != nil || broken != nil {
 		return s, err
 	}
 	if o.metrics {

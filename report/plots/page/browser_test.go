@@ -13,21 +13,6 @@ import (
 	"ctrx/report/plots/page"
 )
 
-// drawnPlots counts, for each plot, the pixels that the browser has drawn on.
-const drawnPlots = `[...document.querySelectorAll(".plot")].map(p => {
-  const c = p.querySelector("canvas");
-  if (!c || !c.width || !c.height) return {id: p.parentNode.dataset.plot, state: p.dataset.state, text: p.querySelector(".canvas").textContent, pixels: 0};
-  const d = c.getContext("2d").getImageData(0, 0, c.width, c.height).data;
-  let pixels = 0;
-  for (let i = 3; i < d.length; i += 4) if (d[i]) pixels++;
-  return {id: p.parentNode.dataset.plot, state: p.dataset.state, text: "", pixels};
-})`
-
-type drawn struct {
-	ID, State, Text string
-	Pixels          int
-}
-
 // recorded are the plots of testdata/plots.json: every template of DVC, as the
 // real one writes them (testdata/make_plots.py), of two revisions.
 func recorded(t *testing.T) []page.Plot {
@@ -69,41 +54,13 @@ func writeFile(t *testing.T, name string, write func(*bytes.Buffer) error) strin
 	return file
 }
 
-// checkDrawn is: every plot has something drawn, and neither was there an error
-// nor was anything but the page itself asked for.
-func checkDrawn(t *testing.T, c *testbrowser.Tab, file string, want int) {
-	t.Helper()
-	var plots []drawn
-	if err := c.Eval(drawnPlots, &plots); err != nil {
-		t.Fatal(err)
-	}
-	if len(plots) != want {
-		t.Errorf("%d plots on the page, want %d", len(plots), want)
-	}
-	for _, p := range plots {
-		if p.State != "drawn" || p.Pixels < 1000 {
-			t.Errorf("plot %s: %s, %d pixels drawn %s", p.ID, p.State, p.Pixels, p.Text)
-		}
-	}
-	var broken int
-	if err := c.Eval(`[...document.images].filter(i => !i.complete || !i.naturalWidth).length`, &broken); err != nil || broken > 0 {
-		t.Errorf("%d images are not shown (%v)", broken, err)
-	}
-	if len(c.Requests) != 1 || !strings.HasSuffix(c.Requests[0], filepath.Base(file)) {
-		t.Errorf("the page asked for %q", c.Requests)
-	}
-	for _, p := range c.Problems {
-		t.Errorf("the browser says: %.500s", p)
-	}
-}
-
 func TestInBrowser(t *testing.T) {
 	c := testbrowser.Start(t)
 	plots := recorded(t)
 	t.Run("page", func(t *testing.T) {
 		file := writeFile(t, "page.html", func(b *bytes.Buffer) error { return page.Write(b, "Plots of <main>", plots) })
 		c.Open(t, file, `document.documentElement.dataset.plots`)
-		checkDrawn(t, c, file, len(plots)-1)
+		c.CheckPlots(t, file, len(plots)-1)
 		keep(t, c, "page")
 		testControls(t, c)
 	})
@@ -115,7 +72,7 @@ func TestInBrowser(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			file := writeFile(t, "mine.html", func(b *bytes.Buffer) error { return page.WriteTemplate(b, []byte(template), plots) })
 			c.Open(t, file, `document.documentElement.dataset.plots`)
-			checkDrawn(t, c, file, len(plots)-1)
+			c.CheckPlots(t, file, len(plots)-1)
 			keep(t, c, strings.ReplaceAll(name, ", ", "-"))
 		})
 	}
@@ -186,11 +143,7 @@ func testHostile(t *testing.T, c *testbrowser.Tab) {
 	if len(c.Requests) != 1 {
 		t.Errorf("the page asked for %q", c.Requests)
 	}
-	var states []drawn
-	if err := c.Eval(drawnPlots, &states); err != nil {
-		t.Fatal(err)
-	}
-	for _, p := range states {
+	for _, p := range c.Plots(t) {
 		want := map[string]string{attack: "drawn", "good": "drawn"}[p.ID]
 		if want == "" {
 			want = "failed"
