@@ -18,8 +18,11 @@ import (
 // FileValues is the content of one metrics or params file.
 type FileValues struct {
 	Path   string       // rel path
-	Values *dvcfile.Map // nil when Err is set
+	Values *dvcfile.Map // nil when Err or Single is set
 	Err    error
+	// Single is the content of a metrics file that is no mapping, such as one
+	// number.
+	Single dvcfile.Value
 }
 
 // Metrics reads every metrics file of an index: metrics outputs of stages and
@@ -55,7 +58,26 @@ func (p *Project) Metrics(ctx context.Context, ix *Index, targets []string) ([]F
 			files = append(files, rel)
 		}
 	}
-	return p.readAll(ctx, ix, files, nil), nil
+	all := p.readAll(ctx, ix, files, nil)
+	for i, fv := range all {
+		if fv.Err != nil {
+			all[i] = p.readSingle(ctx, ix, fv)
+		}
+	}
+	return all, nil
+}
+
+// readSingle reads a metrics file again that is no mapping.
+func (p *Project) readSingle(ctx context.Context, ix *Index, fv FileValues) FileValues {
+	data, err := p.readTracked(ctx, ix, fv.Path)
+	if err != nil {
+		return fv
+	}
+	v, err := dvcfile.ReadData(fv.Path, data)
+	if err != nil {
+		return fv
+	}
+	return FileValues{Path: fv.Path, Single: v}
 }
 
 // readAll reads files, and of a folder every file in it. keys narrows what is

@@ -119,6 +119,9 @@ func (a *app) reportFiles(p *pipeline.Project, rev string, files []pipeline.File
 			p.Warn("%s: %v", rev, f.Err)
 		}
 		out[i] = report.File{Path: p.Show(f.Path), Rel: f.Path, Data: f.Values, Err: f.Err}
+		if f.Single != nil {
+			out[i].Data = f.Single
+		}
 	}
 	return out
 }
