@@ -74,6 +74,9 @@ func (c *Config) mergeMap(dest, src *cnode) error {
 		}
 		if to.isInterpolation() {
 			if target, err := c.deref(dest, to, nil); err == nil && target.isContainer() {
+				if err := c.grow(target.size()); err != nil {
+					return c.failAt(from, err)
+				}
 				to = dest.set(key, target)
 			}
 		}

@@ -76,6 +76,9 @@ func (c *Config) resolveChild(parent, n *cnode, replace func(*cnode)) error {
 	if err == nil {
 		err = storable(found)
 	}
+	if err == nil && found.isContainer() {
+		err = c.grow(found.size())
+	}
 	if err == nil && !found.isContainer() {
 		err = c.checkText(found.value)
 	}
@@ -97,6 +100,9 @@ func (c *Config) object(n *cnode) (Value, error) {
 		return nil, errRecursive
 	}
 	defer func() { c.nesting-- }()
+	if err := c.grow(1); err != nil {
+		return nil, err
+	}
 	switch n.kind {
 	case cMap:
 		m := &Map{}

@@ -29,7 +29,7 @@ func (e evaluation) call(call *icall) (any, error) {
 	name := strings.Join(names, ".")
 	resolve, least, most := e.resolver(name)
 	if resolve == nil {
-		return nil, fmt.Errorf("Unsupported interpolation type %s", name)
+		return nil, fmt.Errorf("Unsupported interpolation type %s (ctrx knows OmegaConf's oc.* and now; none that Python code registers)", name)
 	}
 	if len(args) < least || len(args) > most {
 		return nil, fmt.Errorf("the resolver %s takes %d to %d arguments, not %d", name, least, most, len(args))
@@ -119,7 +119,7 @@ func (e evaluation) decode(args []any) (any, error) {
 func (e evaluation) create(args []any) (any, error) {
 	switch v := args[0].(type) {
 	case *cnode:
-		return v.copyTo(e.parent, nil), nil
+		return v.copyTo(e.parent, nil), e.c.grow(v.size())
 	case nil:
 		return nil, nil
 	case *Map, []Value:
