@@ -1,14 +1,13 @@
 package dvcfile
 
 import (
-	"errors"
 	"fmt"
 
 	"ctrx/internal/errs"
 )
 
 // errMixed is a mapping merged with a list.
-var errMixed = errors.New("Cannot merge DictConfig with ListConfig")
+var errMixed = inTheirWords("Cannot merge DictConfig with ListConfig")
 
 // notInStruct is the error about a key that a closed config does not have.
 type notInStruct struct {
