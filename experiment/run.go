@@ -57,7 +57,11 @@ func Run(ctx context.Context, p *pipeline.Project, o RunOptions) (*Outcome, erro
 	if _, err := p.Repo(); err != nil {
 		return nil, err
 	}
-	overrides, err := parseSetParams(o.SetParams)
+	args, err := ExpandGlobs(p, o.SetParams, o.NoHydra)
+	if err != nil {
+		return nil, err
+	}
+	overrides, err := parseSetParams(args)
 	if err != nil {
 		return nil, err
 	}

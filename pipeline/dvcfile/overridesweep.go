@@ -39,7 +39,7 @@ func (*intervalSweep) values() ([]any, error) {
 }
 
 // globSweep is glob(...), which only config groups have.
-type globSweep struct{}
+type globSweep struct{ Glob }
 
 func (*globSweep) values() ([]any, error)   { return nil, errors.New("glob is not supported") }
 func (*globSweep) input(text string) string { return text }
