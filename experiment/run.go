@@ -441,14 +441,21 @@ func (r *run) filesToKeep(ix *pipeline.Index, steps []pipeline.Step) []string {
 func (r *run) afterwards(ctx context.Context, ix *pipeline.Index) error {
 	p := r.project
 	var err error
-	auto := p.Config.Bool("exp", "auto_push", false)
 	r.outcome.Metrics, err = p.Metrics(ctx, ix, nil)
 	if err != nil {
 		return err
 	}
 	r.outcome.Params, err = p.Params(ctx, ix, pipeline.ParamsOptions{DepsOnly: true})
-	if err != nil || !r.options.Push && !auto && !p.Ctrx.Exp.Push {
+	if err != nil {
 		return err
+	}
+	if remote, auto := autoPush(r.home()); auto {
+		if err := r.autoPush(ctx, remote); err != nil {
+			return err
+		}
+	}
+	if !r.options.Push && !p.Ctrx.Exp.Push {
+		return nil
 	}
 	t, err := p.Push(ctx, pipeline.TransferOptions{})
 	if err != nil {
