@@ -26,7 +26,7 @@ KINDS = {
     "spender": (0.10, (2600, 0.9), 9500, (0.75, 260), (0.55, 140), (0.05, 350), 0.25),
     "dormant": (0.23, (60, 1.4), 2200, (0.06, 110), (0.01, 40), (0.02, 250), 0.05),
 }
-MISSING = {"CREDIT_LIMIT": 0.001, "MINIMUM_PAYMENTS": 0.035}  # shares, rounded up
+MISSING = {"CREDIT_LIMIT": 0.001, "MINIMUM_PAYMENTS": 0.035}  # shares; at least one
 
 
 def generate(rows, seed):
@@ -37,7 +37,7 @@ def generate(rows, seed):
     parts = [customers(random, count, *kind[1:]) for count, kind in zip(counts, KINDS.values())]
     table = random.permutation(np.concatenate(parts))
     for name, share in MISSING.items():
-        gone = random.choice(rows, size=int(np.ceil(share * rows)), replace=False)
+        gone = random.choice(rows, size=max(1, round(share * rows)), replace=False)
         table[gone, COLUMNS.index(name)] = np.nan
     return [f"C{10001 + i}" for i in range(rows)], table
 
