@@ -47,6 +47,9 @@ func (r *record) last() *attempt {
 	return &r.Attempts[len(r.Attempts)-1]
 }
 
+// underWay tells whether an attempt of ctrx's has begun and not ended.
+func (r *record) underWay() bool { return r != nil && len(r.Attempts) > 0 && r.last().Outcome == "" }
+
 // crashed counts the attempts that ended without a verdict since the task was
 // last put into the queue.
 func (r *record) crashed() int {
@@ -77,10 +80,15 @@ func (r *record) end(outcome string, now time.Time) {
 	}
 }
 
-// readRecord gives the record of a task; nil where ctrx never had it.
+// readRecord gives the record of a task; nil where ctrx never had it. One that
+// cannot be read, as a power cut may leave it, counts as empty: whoever runs the
+// task then has no valid token.
 func (l layout) readRecord(id string) (*record, error) {
 	r := &record{}
 	ok, err := readJSON(l.record(id), r)
+	if errs.KindOf(err) == errs.ProjectFile {
+		return &record{Max: DefaultMaxAttempts}, nil
+	}
 	if err != nil || !ok {
 		return nil, err
 	}
@@ -142,7 +150,7 @@ func (l layout) checkFence(id string, number int) (*record, error) {
 	if err != nil {
 		return nil, err
 	}
-	if r == nil || r.number() != number || r.last().Outcome != "" {
+	if r == nil || number < 1 || r.number() != number || r.last().Outcome != "" {
 		return nil, errFenced
 	}
 	return r, nil

@@ -100,7 +100,8 @@ func (q *Queue) Tasks(ctx context.Context) ([]Task, error) {
 		}
 		t, ok, err := q.task(f)
 		if err != nil {
-			return nil, err
+			q.project.Warn("%v", err) // one bad file must not hide the others
+			continue
 		}
 		if !ok {
 			continue
@@ -108,6 +109,8 @@ func (q *Queue) Tasks(ctx context.Context) ([]Task, error) {
 		if t.Created = created[t.Rev]; t.Created.IsZero() {
 			if c, err := q.git.Commit(t.Rev); err == nil {
 				t.Created = c.Time
+			} else if t.record != nil && len(t.record.Attempts) > 0 {
+				t.Created = t.record.Attempts[0].Began
 			}
 		}
 		tasks = append(tasks, t)
@@ -262,10 +265,10 @@ func taskOf(m message, file string) Task {
 
 // takenTask tells a running task from a lost one and one that is done.
 func (q *Queue) takenTask(t *Task) error {
+	// A file that cannot be read is one that dvc is writing, or was writing when
+	// the machine went down: as good as none.
 	var proc processInfo
-	if ok, err := readJSON(q.layout.process(t.Rev), &proc); err != nil {
-		return err
-	} else if ok {
+	if ok, err := readJSON(q.layout.process(t.Rev), &proc); err == nil && ok {
 		t.PID, t.ReturnCode, t.Log = proc.PID, proc.ReturnCode, text(proc.Stdout)
 		t.Began = written(q.layout.pid(t.Rev), q.layout.process(t.Rev))
 	}
@@ -273,10 +276,8 @@ func (q *Queue) takenTask(t *Task) error {
 		t.Log = ""
 	}
 	var info runInfo
-	known, err := readJSON(q.layout.info(t.Rev), &info)
-	if err != nil {
-		return err
-	}
+	ok, err := readJSON(q.layout.info(t.Rev), &info)
+	known := err == nil && ok
 	if known {
 		t.Root, t.DVCDir = info.RootDir, projectBelow(info.DVCDir)
 		if t.Name == "" {
@@ -285,7 +286,7 @@ func (q *Queue) takenTask(t *Task) error {
 	}
 	var result taskResult
 	if _, err := readJSON(q.layout.result(t.ID), &result); err != nil {
-		return err
+		result = taskResult{}
 	}
 	switch {
 	case !result.done():
@@ -303,9 +304,9 @@ func (q *Queue) takenTask(t *Task) error {
 
 func (q *Queue) activeTask(t *Task) error {
 	t.State, t.ReturnCode = Running, nil
-	if t.record == nil {
+	if !t.record.underWay() { // a worker of dvc took it, or one of ours died between two writes
 		if !q.dvcAtWork(*t) {
-			t.State, t.Note = Lost, "the worker of dvc that took it has ended; `ctrx queue start` runs it"
+			t.State, t.Note = Lost, "the worker that took it has ended; `ctrx queue start` gives it back"
 		}
 		return nil
 	}
@@ -379,11 +380,7 @@ func (q *Queue) outside() ([]Task, error) {
 		}
 	}
 	for _, d := range dirs {
-		t, ok, err := d.task()
-		if err != nil {
-			return nil, err
-		}
-		if ok {
+		if t, ok := d.task(); ok {
 			tasks = append(tasks, t)
 		}
 	}
@@ -396,7 +393,7 @@ type layoutRun struct {
 	name   string // "workspace", or an absolute path without the suffix
 }
 
-func (d layoutRun) task() (Task, bool, error) {
+func (d layoutRun) task() (Task, bool) {
 	base := d.name
 	if !filepath.IsAbs(base) {
 		base = filepath.Join(d.layout.run(d.name), d.name)
@@ -404,20 +401,20 @@ func (d layoutRun) task() (Task, bool, error) {
 	var info runInfo
 	var proc processInfo
 	if ok, err := readJSON(base+".run", &info); err != nil || !ok {
-		return Task{}, false, err
+		return Task{}, false
 	}
 	if ok, err := readJSON(base+".json", &proc); err != nil || !ok {
-		return Task{}, false, err
+		return Task{}, false
 	}
 	if info.Status >= infoSuccess || proc.ReturnCode != nil || !process.Alive(proc.PID) {
-		return Task{}, false, nil
+		return Task{}, false
 	}
 	t := Task{
 		Rev: filepath.Base(base), Name: text(info.Name), Baseline: info.Baseline, Head: info.Baseline, State: Running,
 		Executor: info.Location, Root: info.RootDir, DVCDir: projectBelow(info.DVCDir), Log: text(proc.Stdout), PID: proc.PID,
 		Began: written(base+".pid", base+".json"),
 	}
-	return t, true, nil
+	return t, true
 }
 
 // projectBelow turns the path of a .dvc folder into that of the project.
