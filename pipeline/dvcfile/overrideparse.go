@@ -18,6 +18,18 @@ func parseOverrideText(arg string) (*parsedOverride, error) {
 }
 
 func parseOverrideIn(file, text string) (*parsedOverride, error) {
+	parsed, err := parseSpaceIn(file, text)
+	if err != nil {
+		return nil, err
+	}
+	if _, ok := parsed.value.(*distribution); ok {
+		return nil, badOverride(text, "a distribution has no list of values: `ctrx exp sweep` draws from it; for a list use range(start, stop, step) or choice(...)")
+	}
+	return parsed, nil
+}
+
+// parseSpaceIn is parseOverrideIn where a value may be a distribution.
+func parseSpaceIn(file, text string) (*parsedOverride, error) {
 	op, key, pkg, hasPkg, rest, problem := hydraKey(text)
 	if !utf8.ValidString(text) {
 		problem = "the text is not valid UTF-8"
@@ -47,9 +59,6 @@ func parseOverrideIn(file, text string) (*parsedOverride, error) {
 	}
 	if g, ok := v.(*globSweep); ok {
 		return nil, errs.New(errs.Usage, "Glob override '%s' is not supported.", g.input(text))
-	}
-	if _, ok := v.(*intervalSweep); ok {
-		return nil, badOverride(text, "an interval has no list of values; use range(start, stop, step) or choice(...)")
 	}
 	out.value = v
 	return out, nil
