@@ -20,9 +20,9 @@ var nouns = strings.Fields(`acorn anvil aspen badge basil beacon birch bison bro
  panda pearl pebble pine plume prairie quail quartz raven reef ridge river robin sable sage shore spruce summit thyme
  tide topaz tulip tundra valley willow wren`)
 
-// randomName makes an adjective-noun name that free accepts; after many
+// RandomName makes an adjective-noun name that free accepts; after many
 // collisions a number is appended.
-func randomName(r *rand.Rand, free func(string) bool) string {
+func RandomName(r *rand.Rand, free func(string) bool) string {
 	for try := 0; ; try++ {
 		name := adjectives[r.IntN(len(adjectives))] + "-" + nouns[r.IntN(len(nouns))]
 		if try > 50 {
@@ -34,8 +34,8 @@ func randomName(r *rand.Rand, free func(string) bool) string {
 	}
 }
 
-// checkName refuses names that cannot be the last part of a Git ref.
-func checkName(name string) error {
+// CheckName refuses names that cannot be the last part of a Git ref.
+func CheckName(name string) error {
 	if strings.Contains(name, "/") {
 		return errs.New(errs.Usage, "invalid experiment name '%s': it may not contain '/'", name)
 	}

@@ -21,8 +21,8 @@ type Ref struct {
 	Full     string // refs/exps/ab/cdef.../brisk-otter
 }
 
-// refName gives the full ref of an experiment.
-func refName(baseline, name string) string {
+// RefName gives the full ref of an experiment.
+func RefName(baseline, name string) string {
 	return prefix + baseline[:2] + "/" + baseline[2:] + "/" + name
 }
 

@@ -40,6 +40,7 @@ type Outcome struct {
 	Baseline string
 	Commit   string // "" when the run failed
 	Ref      string
+	Hash     string // DVC's name for the result: of what was recorded for the stages that ran
 	Result   *pipeline.Result
 	Track    *TrackedRun // nil when tracking is off
 	Metrics  []pipeline.FileValues
@@ -79,6 +80,45 @@ func Run(ctx context.Context, p *pipeline.Project, o RunOptions) (*Outcome, erro
 	return run.execute(ctx, lock)
 }
 
+// Prepared is a run whose place and parameters are settled: of the queue, in a
+// working copy that was made for it.
+type Prepared struct {
+	Name     string
+	Baseline string      // commit that it is an experiment of
+	Head     gitops.Head // where the project stood when it was queued
+	Ref      string      // that the result goes to, in the project
+	Dirty    bool        // the working copy differs from Head
+	Origin   *pipeline.Project
+	// Publish brings the commit into the project and makes its ref.
+	Publish func(ctx context.Context, o *Outcome) error
+}
+
+// RunPrepared runs an experiment in the working copy p, whose parameters are as
+// they shall be. Data is brought in from the cache first.
+func RunPrepared(ctx context.Context, p *pipeline.Project, o RunOptions, prep Prepared) (*Outcome, error) {
+	lock, err := p.Lock(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer lock.Unlock()
+	r := &run{project: p, options: o, head: prep.Head, dirty: prep.Dirty, origin: prep.Origin, publishTo: prep.Publish, outcome: &Outcome{
+		Name: prep.Name, Baseline: prep.Baseline, Ref: prep.Ref,
+	}}
+	// What is in the cache; a stage whose data is missing says so.
+	checkout := pipeline.CheckoutOptions{Force: true, AllowMissing: true}
+	if !o.Downstream && !o.Pipeline && !o.AllPipelines && !o.Glob {
+		checkout.Targets, checkout.Recursive, checkout.WithDeps = o.Targets, o.Recursive, len(o.Targets) > 0
+	}
+	done, err := p.CheckoutLocked(ctx, checkout)
+	if err != nil {
+		return r.outcome, err
+	}
+	if len(done.Missing) > 0 && !o.Pull && !o.AllowMissing {
+		p.Warn("Not in the cache, and so not there before the stages run: %s", strings.Join(done.Missing, ", "))
+	}
+	return r.execute(ctx, lock)
+}
+
 // run is one experiment under way.
 type run struct {
 	project *pipeline.Project
@@ -86,6 +126,10 @@ type run struct {
 	outcome *Outcome
 	head    gitops.Head
 	dirty   bool // before the parameters were edited
+	// Of a run in a working copy: the project that it is a copy of, and how the
+	// result gets there. Nil for a run in the work tree.
+	origin    *pipeline.Project
+	publishTo func(ctx context.Context, o *Outcome) error
 }
 
 // prepare finds the baseline and a free name.
@@ -103,8 +147,8 @@ func prepare(ctx context.Context, p *pipeline.Project, o RunOptions) (*run, erro
 	}
 	name := o.Name
 	if name == "" {
-		name = randomName(o.Rand, free)
-	} else if err := checkName(name); err != nil {
+		name = RandomName(o.Rand, free)
+	} else if err := CheckName(name); err != nil {
 		return nil, err
 	} else if !free(name) && !o.Overwrite {
 		return nil, errs.Hint(errs.New(errs.Conflict, "Experiment conflicts with existing experiment '%s'.", name),
@@ -115,7 +159,7 @@ func prepare(ctx context.Context, p *pipeline.Project, o RunOptions) (*run, erro
 		return nil, err
 	}
 	return &run{project: p, options: o, head: head, dirty: dirty, outcome: &Outcome{
-		Name: name, Baseline: head.Commit, Ref: refName(head.Commit, name),
+		Name: name, Baseline: head.Commit, Ref: RefName(head.Commit, name),
 	}}, nil
 }
 
@@ -139,49 +183,87 @@ func parseSetParams(args []string) ([]dvcfile.Override, error) {
 // applyOverrides edits the params files. All new contents are made before the
 // first file is written, so a wrong key costs nothing. A dry run writes none.
 func applyOverrides(p *pipeline.Project, overrides []dvcfile.Override, dry bool) error {
-	edited := map[string][]byte{}
-	var order []string
-	for _, ov := range overrides {
-		rel, err := p.Rel(ov.File)
-		if err != nil {
-			return err
-		}
-		if path.IsAbs(rel) || strings.HasPrefix(rel, "../") {
-			return errs.New(errs.Usage, "parameters file '%s' lies outside of the project %s", ov.File, p.Root)
-		}
-		if _, seen := edited[rel]; !seen {
-			data, err := os.ReadFile(p.Abs(rel))
-			if errors.Is(err, fs.ErrNotExist) {
-				return errs.Hint(errs.New(errs.NotFound, "parameters file '%s' does not exist", ov.File), "create it, or name another: -S FILE:KEY=VALUE")
-			}
-			if err != nil {
-				return fmt.Errorf("read %s: %w", ov.File, err)
-			}
-			edited[rel] = data
-			order = append(order, rel)
-		}
+	edited, err := NewParams(p).Edit(overrides)
+	if err != nil {
+		return err
 	}
-	for _, rel := range order {
-		mine := slices.DeleteFunc(slices.Clone(overrides), func(ov dvcfile.Override) bool {
-			r, err := p.Rel(ov.File)
-			return err != nil || r != rel
-		})
-		data, err := dvcfile.ApplyOverrides(rel, edited[rel], mine)
-		if err != nil {
-			return err
-		}
-		edited[rel] = data
-	}
-	for _, rel := range order {
+	for _, f := range edited {
 		if dry {
-			p.Pretend(rel, edited[rel])
+			p.Pretend(f.Rel, f.Data)
 			continue
 		}
-		if err := fsx.WriteFile(p.Abs(rel), edited[rel], 0o666); err != nil {
-			return fmt.Errorf("write %s: %w", rel, err)
+		if err := fsx.WriteFile(p.Abs(f.Rel), f.Data, 0o666); err != nil {
+			return fmt.Errorf("write %s: %w", f.Rel, err)
 		}
 	}
 	return nil
+}
+
+// ParamsFile is the new content of a params file.
+type ParamsFile struct {
+	Rel  string
+	Data []byte
+}
+
+// Params edits the params files of a project in memory. It reads each file
+// once, so that many sets of overrides start from the same content.
+type Params struct {
+	project *pipeline.Project
+	read    map[string][]byte
+}
+
+// NewParams edits the params files as they are in the work tree.
+func NewParams(p *pipeline.Project) *Params {
+	return &Params{project: p, read: map[string][]byte{}}
+}
+
+// Edit applies one set of overrides and gives the files that it changes, in the
+// order in which they are first named. Nothing is written.
+func (ps *Params) Edit(overrides []dvcfile.Override) ([]ParamsFile, error) {
+	var files []ParamsFile
+	byFile := map[string][]dvcfile.Override{}
+	for _, ov := range overrides {
+		rel, err := ps.load(ov.File)
+		if err != nil {
+			return nil, err
+		}
+		if byFile[rel] == nil {
+			files = append(files, ParamsFile{Rel: rel})
+		}
+		byFile[rel] = append(byFile[rel], ov)
+	}
+	for i, f := range files {
+		data, err := dvcfile.ApplyOverrides(f.Rel, ps.read[f.Rel], byFile[f.Rel])
+		if err != nil {
+			return nil, err
+		}
+		files[i].Data = data
+	}
+	return files, nil
+}
+
+// load reads a params file, named as the user does, and gives its rel path.
+func (ps *Params) load(name string) (string, error) {
+	p := ps.project
+	rel, err := p.Rel(name)
+	if err != nil {
+		return "", err
+	}
+	if path.IsAbs(rel) || strings.HasPrefix(rel, "../") {
+		return "", errs.New(errs.Usage, "parameters file '%s' lies outside of the project %s", name, p.Root)
+	}
+	if _, seen := ps.read[rel]; seen {
+		return rel, nil
+	}
+	data, err := os.ReadFile(p.Abs(rel))
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", errs.Hint(errs.New(errs.NotFound, "parameters file '%s' does not exist", name), "create it, or name another: -S FILE:KEY=VALUE")
+	}
+	if err != nil {
+		return "", fmt.Errorf("read %s: %w", name, err)
+	}
+	ps.read[rel] = data
+	return rel, nil
 }
 
 func (r *run) execute(ctx context.Context, lock *pipeline.RepoLock) (*Outcome, error) {
@@ -203,7 +285,7 @@ func (r *run) execute(ctx context.Context, lock *pipeline.RepoLock) (*Outcome, e
 		return r.outcome, err
 	}
 	defer track.close()
-	o.Env = append(slices.Clone(o.Env), "DVC_EXP_BASELINE_REV="+r.head.Commit, "DVC_EXP_NAME="+r.outcome.Name, "DVC_ROOT="+p.Root)
+	o.Env = append(slices.Clone(o.Env), "DVC_EXP_BASELINE_REV="+r.outcome.Baseline, "DVC_EXP_NAME="+r.outcome.Name, "DVC_ROOT="+r.home().Root)
 	o.Env = append(o.Env, track.Environ()...)
 	if o.Dry {
 		if r.outcome.Estimate, err = p.Estimate(graph, steps, o.Jobs); err != nil {
@@ -225,15 +307,24 @@ func (r *run) execute(ctx context.Context, lock *pipeline.RepoLock) (*Outcome, e
 }
 
 func (r *run) description() runDescription {
-	return runDescription{Name: r.outcome.Name, Head: r.head, Dirty: r.dirty, Ref: r.outcome.Ref, Entry: "exp run"}
+	return runDescription{Name: r.outcome.Name, Head: r.head, Dirty: r.dirty, Ref: r.outcome.Ref, Entry: "exp run", Home: r.home()}
+}
+
+// home is the user's project: this one, or what this one is a copy of.
+func (r *run) home() *pipeline.Project {
+	if r.origin != nil {
+		return r.origin
+	}
+	return r.project
 }
 
 // publish writes the experiment commit and, last, its ref.
 func (r *run) publish(ctx context.Context, ix *pipeline.Index, graph *pipeline.Graph, steps []pipeline.Step) error {
 	p := r.project
 	message := r.options.Message
+	r.outcome.Hash = resultHash(r.outcome.Result.Entries)
 	if message == "" {
-		message = "dvc: commit experiment " + resultHash(r.outcome.Result.Entries)
+		message = "dvc: commit experiment " + r.outcome.Hash
 	}
 	author := p.Git.Identity(ctx)
 	if author.Default {
@@ -246,14 +337,22 @@ func (r *run) publish(ctx context.Context, ix *pipeline.Index, graph *pipeline.G
 	if err != nil {
 		return fmt.Errorf("commit the experiment: %w", err)
 	}
+	r.outcome.Commit = commit
+	if r.publishTo != nil {
+		if err := r.publishTo(ctx, r.outcome); err != nil {
+			r.outcome.Commit = ""
+			return fmt.Errorf("record experiment '%s': %w", r.outcome.Name, err)
+		}
+		return nil
+	}
 	old := "" // another process may have taken the name since
 	if r.options.Overwrite {
 		old = gitops.AnyValue
 	}
 	if err := p.Git.SetRef(r.outcome.Ref, commit, old, "commit: "+message); err != nil {
+		r.outcome.Commit = ""
 		return fmt.Errorf("record experiment '%s': %w", r.outcome.Name, err)
 	}
-	r.outcome.Commit = commit
 	return nil
 }
 

@@ -1,6 +1,7 @@
 package experiment
 
 import (
+	"cmp"
 	"context"
 	"crypto/md5"
 	"encoding/hex"
@@ -39,11 +40,12 @@ type TrackedRun struct {
 
 // runDescription names a run before it starts.
 type runDescription struct {
-	Name  string      // run name
-	Head  gitops.Head // zero without Git
-	Dirty bool        // the work tree differed from Head
-	Ref   string      // experiment ref, "" for repro
-	Entry string      // "exp run", "repro"
+	Name  string            // run name
+	Head  gitops.Head       // zero without Git
+	Dirty bool              // the work tree differed from Head
+	Ref   string            // experiment ref, "" for repro
+	Entry string            // "exp run", "repro"
+	Home  *pipeline.Project // the user's project, where that is another than the one that runs
 }
 
 // tracker is the MLflow side of one run. With tracking off its methods do
@@ -73,7 +75,7 @@ func startTracking(ctx context.Context, p *pipeline.Project, ix *pipeline.Index,
 		return nil, fmt.Errorf("open tracking: %w", err)
 	}
 	t.client = client
-	if err := hideStore(p, client); err != nil {
+	if err := hideStore(cmp.Or(d.Home, p), client); err != nil {
 		return nil, errors.Join(err, client.Close())
 	}
 	if t.run, err = client.StartRun(ctx, tracking.RunSpec{Name: d.Name, User: o.User, Tags: t.startTags(d), StartTime: o.Config.Now()}); err != nil {

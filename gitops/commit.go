@@ -10,8 +10,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"sort"
-	"strconv"
 	"strings"
 
 	"github.com/go-git/go-git/v5/plumbing"
@@ -247,13 +245,7 @@ func (r *Repo) writeTrees(files []file, prefix string) (plumbing.Hash, error) {
 		entries = append(entries, object.TreeEntry{Name: name, Mode: filemode.Dir, Hash: hash})
 		files = files[n:]
 	}
-	// Git sorts a folder as if its name ended in a slash.
-	sort.Sort(object.TreeEntrySorter(entries))
-	var b strings.Builder
-	for _, e := range entries {
-		fmt.Fprintf(&b, "%s %s\x00%s", strconv.FormatUint(uint64(e.Mode), 8), e.Name, e.Hash[:])
-	}
-	return r.writeObject(plumbing.TreeObject, []byte(b.String()), true)
+	return r.writeEntries(entries)
 }
 
 // writeObject gives the hash of an object and, with store, writes it unless it

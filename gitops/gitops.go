@@ -24,10 +24,8 @@ import (
 	"sync"
 	"time"
 
-	"github.com/go-git/go-billy/v5/osfs"
 	"github.com/go-git/go-git/v5/config"
 	"github.com/go-git/go-git/v5/plumbing/cache"
-	"github.com/go-git/go-git/v5/storage/filesystem"
 
 	"ctrx/internal/errs"
 	"ctrx/internal/ignore"
@@ -43,7 +41,7 @@ type Repo struct {
 	config    *config.Config // of the repository only
 
 	mu      sync.Mutex // go-git's storage and trees are not safe for concurrent use
-	storage *filesystem.Storage
+	storage *objects
 	ignores *ignore.Set
 	cached  *index
 }
@@ -78,7 +76,7 @@ func OpenWith(dir string, o Options) (*Repo, error) {
 	}
 	// Objects, configuration and the shallow boundary are common to all work
 	// trees; HEAD, refs and the index are read without go-git's storage.
-	r.storage = filesystem.NewStorageWithOptions(osfs.New(r.commonDir), cache.NewObjectLRUDefault(), filesystem.Options{AlternatesFS: osfs.New("/")})
+	r.storage = openObjects(r.commonDir, cache.NewObjectLRUDefault(), 0)
 	if r.config, err = r.storage.Config(); err != nil {
 		return nil, errs.New(errs.ProjectFile, "read %s: %w", filepath.Join(r.commonDir, "config"), err)
 	}

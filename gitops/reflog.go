@@ -101,6 +101,42 @@ func (r *Repo) WriteReflog(name string, change func([]ReflogEntry) []ReflogEntry
 	return err
 }
 
+// LogLine is an entry to be written into a ref's log.
+type LogLine struct {
+	New     string // hash
+	Message string
+}
+
+// PushReflog appends lines to the log of a ref, all in one step, and lets the
+// ref lead to the last one. The objects must exist.
+func (r *Repo) PushReflog(name string, lines []LogLine) error {
+	if len(lines) == 0 {
+		return nil
+	}
+	for _, l := range lines {
+		if !isHash(l.New) {
+			return errs.New(errs.Usage, "push onto %s: %q is not a hash", name, l.New)
+		}
+	}
+	return r.update(name, AnyValue, func(lock *refLock, current string) error {
+		by := r.configuredIdentity("COMMITTER")
+		by.When = r.now()
+		var text bytes.Buffer
+		if current == "" {
+			current = strings.Repeat("0", 40)
+		}
+		for _, l := range lines {
+			text.WriteString(formatReflog(current, l.New, by, l.Message))
+			current = l.New
+		}
+		// The log goes first, as in SetRef.
+		if err := r.appendLog(name, text.Bytes()); err != nil {
+			return err
+		}
+		return lock.commit([]byte(current + "\n"))
+	})
+}
+
 func formatReflog(old, new string, by Signature, message string) string {
 	message = strings.Join(strings.Fields(message), " ")
 	return fmt.Sprintf("%s %s %s\t%s\n", old, new, by.header(), message)
@@ -112,6 +148,11 @@ func (r *Repo) appendReflog(name, old, new, message string) error {
 	}
 	by := r.configuredIdentity("COMMITTER")
 	by.When = r.now()
+	return r.appendLog(name, []byte(formatReflog(old, new, by, message)))
+}
+
+// appendLog writes whole lines at the end of a ref's log, in one write.
+func (r *Repo) appendLog(name string, lines []byte) error {
 	file := r.reflogFile(name)
 	if err := os.MkdirAll(filepath.Dir(file), 0o777); err != nil {
 		return err
@@ -120,7 +161,7 @@ func (r *Repo) appendReflog(name, old, new, message string) error {
 	if err != nil {
 		return err
 	}
-	_, err = f.WriteString(formatReflog(old, new, by, message))
+	_, err = f.Write(lines)
 	return fsx.FullDisk(errors.Join(err, f.Close()))
 }
 

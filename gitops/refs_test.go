@@ -260,3 +260,34 @@ func TestReflogIsAQueue(t *testing.T) {
 		t.Errorf("bad name: %v", err)
 	}
 }
+
+// A lock that a killed ctrx left behind is not in the way; one that git may have
+// is.
+func TestStaleLock(t *testing.T) {
+	r, dir := sampleRepo(t)
+	head, err := r.Resolve("HEAD")
+	check(t, err)
+	name := "refs/exps/celery/stash"
+	lock := filepath.Join(dir, ".git", name+".lock")
+	check(t, os.MkdirAll(filepath.Dir(lock), 0o777))
+	check(t, os.WriteFile(lock, []byte("ctrx 123\n"), 0o666))
+	check(t, r.SetRef(name, head, AnyValue, "one"))
+	if _, err := os.Lstat(lock); err == nil {
+		t.Error("the lock is still there")
+	}
+	left, err := filepath.Glob(filepath.Join(filepath.Dir(lock), ".ctrx-*"))
+	if err != nil || len(left) > 0 {
+		t.Errorf("left behind: %v, %v", left, err)
+	}
+
+	held, err := lockRef(filepath.Join(dir, ".git", name))
+	check(t, err)
+	if removeStale(lock) {
+		t.Error("a lock that is held was removed")
+	}
+	held.release()
+	check(t, os.WriteFile(lock, []byte(head+"\n"), 0o666))
+	if removeStale(lock) {
+		t.Error("a lock of git's was removed")
+	}
+}

@@ -157,28 +157,33 @@ func (r *Repo) checkNesting(name string) error {
 	return nil
 }
 
-// refLock is a FILE.lock, which git takes as well before it changes FILE.
+// refLock is a FILE.lock, which git takes as well before it changes FILE. While
+// ctrx has it, it says so in the file and holds a flock on it: a lock that says
+// so and has no flock was left by a ctrx that was killed, and is removed.
 type refLock struct {
 	file string
-	tmp  *os.File // nil when released
+	lock *os.File // nil when released
 }
+
+// lockMark is what a lock of ctrx's begins with; git writes a hash or nothing.
+const lockMark = "ctrx "
 
 // lockWait bounds the wait for a lock that another process holds; git keeps
 // one for moments only.
-const lockWait = time.Second
+const lockWait = 3 * time.Second
 
 func lockRef(file string) (*refLock, error) {
-	for deadline := time.Now().Add(lockWait); ; time.Sleep(10 * time.Millisecond) {
-		if err := os.MkdirAll(filepath.Dir(file), 0o777); err != nil {
-			return nil, err
-		}
-		f, err := os.OpenFile(file+".lock", os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
+	for deadline := time.Now().Add(lockWait); ; time.Sleep(5 * time.Millisecond) {
+		l, err := makeLock(file)
 		if err == nil {
-			return &refLock{file: file, tmp: f}, nil
+			return l, nil
 		}
 		// Someone who removed the last ref of a folder may remove the folder too.
 		if !errors.Is(err, fs.ErrExist) && !errors.Is(err, fs.ErrNotExist) {
-			return nil, err
+			return nil, fsx.FullDisk(err)
+		}
+		if removeStale(file + ".lock") {
+			continue
 		}
 		if time.Now().After(deadline) {
 			return nil, errs.Hint(errs.New(errs.Conflict, "%s.lock exists: another process changes the ref, or one was killed while it did", file),
@@ -187,31 +192,77 @@ func lockRef(file string) (*refLock, error) {
 	}
 }
 
+// makeLock makes FILE.lock. It appears with its mark and its flock: the file is
+// made under another name first.
+func makeLock(file string) (*refLock, error) {
+	dir := filepath.Dir(file)
+	if err := os.MkdirAll(dir, 0o777); err != nil {
+		return nil, err
+	}
+	if _, err := os.Lstat(file + ".lock"); err == nil {
+		return nil, fs.ErrExist
+	}
+	f, err := os.CreateTemp(dir, ".ctrx-*.lock") // a name that no ref can have
+	if err != nil {
+		return nil, err
+	}
+	defer os.Remove(f.Name())
+	if _, err = fmt.Fprintf(f, "%s%d\n", lockMark, os.Getpid()); err == nil {
+		_, _ = fsx.LockOpen(f) // where there are no flocks, the file alone is the lock
+		if err = os.Link(f.Name(), file+".lock"); err == nil {
+			return &refLock{file: file, lock: f}, nil
+		}
+	}
+	f.Close()
+	if err == nil || errors.Is(err, fs.ErrExist) || errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	// A file system without hard links, or a full disk.
+	if f, err = os.OpenFile(file+".lock", os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o666); err != nil {
+		return nil, err
+	}
+	return &refLock{file: file, lock: f}, nil
+}
+
+// removeStale removes a lock that a killed ctrx left behind.
+func removeStale(name string) bool {
+	f, err := os.OpenFile(name, os.O_RDWR, 0)
+	if err != nil {
+		return errors.Is(err, fs.ErrNotExist)
+	}
+	defer f.Close()
+	if free, err := fsx.LockOpen(f); err != nil || !free {
+		return false
+	}
+	start := make([]byte, len(lockMark))
+	n, _ := f.ReadAt(start, 0)
+	info, err := f.Stat()
+	if err != nil || string(start[:n]) != lockMark {
+		return false
+	}
+	// Who has the flock of a stale lock is the only one to remove it, so that
+	// it is still the same file.
+	if there, err := os.Stat(name); err != nil || !os.SameFile(there, info) {
+		return false
+	}
+	return os.Remove(name) == nil
+}
+
 // commit makes data the content of the file, in one step, and releases.
 func (l *refLock) commit(data []byte) error {
-	_, err := l.tmp.Write(data)
-	if err == nil {
-		err = l.tmp.Sync()
+	defer l.release()
+	// An empty folder may be left over from refs that were below this name.
+	if info, err := os.Stat(l.file); err == nil && info.IsDir() {
+		removeEmptyFolders(l.file)
 	}
-	if err = errors.Join(err, l.tmp.Close()); err == nil {
-		// An empty folder may be left over from refs that were below this name.
-		if info, statErr := os.Stat(l.file); statErr == nil && info.IsDir() {
-			removeEmptyFolders(l.file)
-		}
-		err = os.Rename(l.file+".lock", l.file)
-	}
-	if err != nil {
-		os.Remove(l.file + ".lock")
-	}
-	l.tmp = nil
-	return fsx.FullDisk(err)
+	return fsx.WriteFileAs(l.file, data, 0o666, fsx.Flushed)
 }
 
 func (l *refLock) release() {
-	if l.tmp != nil {
-		l.tmp.Close()
-		os.Remove(l.file + ".lock")
-		l.tmp = nil
+	if l.lock != nil {
+		os.Remove(l.file + ".lock") // while the flock is held, so that nobody takes it for a stale one
+		l.lock.Close()
+		l.lock = nil
 	}
 }
 

@@ -8,3 +8,6 @@ import (
 
 // sameInode has nothing to compare on Windows, where git records no inode.
 func sameInode(fs.FileInfo, gitindex.Entry) bool { return true }
+
+// noteStat has nothing to record on Windows.
+func noteStat(fs.FileInfo, *gitindex.Entry) {}

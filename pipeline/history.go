@@ -47,7 +47,7 @@ const (
 )
 
 func (p *Project) history() *History {
-	return &History{path: filepath.Join(p.TmpDir(), "ctrx", "history.jsonl")}
+	return &History{path: filepath.Join(p.shared, "history.jsonl")}
 }
 
 // entryDigest names what dvc.lock records of a stage.

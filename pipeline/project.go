@@ -31,6 +31,7 @@ type Project struct {
 	Cache  *storage.Cache
 
 	gitPrefix    string // path of Root within the Git repository, "." when they are the same
+	shared       string
 	args         []string
 	env          []string
 	now          func() time.Time
@@ -52,6 +53,10 @@ type OpenOptions struct {
 	Env  []string   // the environment, as os.Environ gives it
 	Sink event.Sink // where progress and messages go
 	Now  func() time.Time
+	// Shared is the folder of what is kept beside the runs: Python environments
+	// and the history of stages. "" is the project's own; a working copy that
+	// will be removed takes that of the project that it was made from.
+	Shared string
 }
 
 // lookup finds a variable in an environment list; the last one wins.
@@ -92,9 +97,12 @@ func Open(ctx context.Context, o OpenOptions) (*Project, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Project{Root: root, Dir: filepath.ToSlash(rel), args: o.Args, env: o.Env, now: o.Now, sink: o.Sink, locks: map[string]*lockFile{}}
+	p := &Project{Root: root, Dir: filepath.ToSlash(rel), args: o.Args, env: o.Env, now: o.Now, sink: o.Sink, shared: o.Shared, locks: map[string]*lockFile{}}
 	if p.now == nil {
 		p.now = time.Now
+	}
+	if p.shared == "" {
+		p.shared = filepath.Join(p.TmpDir(), "ctrx")
 	}
 	if p.Config, err = settings.LoadDVC(root, lookup(o.Env)); err != nil {
 		return nil, err
@@ -155,6 +163,9 @@ func (p *Project) Close() error { return errors.Join(p.Cache.Close(), p.state.Cl
 
 // TmpDir is .dvc/tmp, which Git and DVC ignore.
 func (p *Project) TmpDir() string { return filepath.Join(p.Root, ".dvc", "tmp") }
+
+// SharedDir is where Python environments and the history of stages are kept.
+func (p *Project) SharedDir() string { return p.shared }
 
 // Abs gives the absolute path of a rel path.
 func (p *Project) Abs(rel string) string {

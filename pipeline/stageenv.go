@@ -33,7 +33,7 @@ func (w worker) stageEnv(ctx context.Context, s *Stage) ([]string, error) {
 	}
 	w.lock.leave()
 	python, err := pyenv.Ensure(ctx, pyenv.Options{
-		Dir:    filepath.Join(p.TmpDir(), "ctrx", "envs"),
+		Dir:    filepath.Join(p.shared, "envs"),
 		File:   p.Abs(rel),
 		Extras: wants.extras,
 		Env:    p.env,

@@ -128,6 +128,43 @@ func lockUntil(ctx context.Context, path string) (*FileLock, error) {
 	}
 }
 
+// File is the open file that the lock belongs to. A child process that gets it
+// holds the lock as well, until both have closed it or ended.
+func (l *FileLock) File() *os.File { return l.f }
+
+// Held tells whether any process holds the lock at path. It takes nothing away:
+// for the moment of the question it shares the lock, so that who tries to take
+// it just then should try twice.
+func Held(path string) (bool, error) {
+	f, err := os.Open(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("look at lock %s: %w", path, err)
+	}
+	defer f.Close()
+	err = shareFile(f)
+	if errors.Is(err, errLocked) {
+		return true, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("look at lock %s: %w", path, err)
+	}
+	return false, unlockFile(f)
+}
+
+// LockOpen locks a file that is open already, without a wait and without
+// writing to it; false means that another process has the lock. It ends with
+// the file's closing.
+func LockOpen(f *os.File) (bool, error) {
+	err := lockFile(f)
+	if errors.Is(err, errLocked) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
 // Unlock lets go of the lock. The file stays.
 func (l *FileLock) Unlock() error {
 	return errors.Join(unlockFile(l.f), l.f.Close())

@@ -132,3 +132,27 @@ func TestLockAgainstDVC(t *testing.T) {
 		t.Errorf("after Unlock: %v\n%s", err, out)
 	}
 }
+
+func TestHeld(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "lock")
+	if held, err := Held(path); err != nil || held {
+		t.Fatalf("no file: %v, %v", held, err)
+	}
+	l, err := TryLock(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if held, err := Held(path); err != nil || !held {
+		t.Fatalf("locked: %v, %v", held, err)
+	}
+	if err := l.Unlock(); err != nil {
+		t.Fatal(err)
+	}
+	if held, err := Held(path); err != nil || held {
+		t.Fatalf("unlocked: %v, %v", held, err)
+	}
+	if l, err = TryLock(path); err != nil {
+		t.Fatalf("asking must not keep the lock: %v", err)
+	}
+	_ = l.Unlock()
+}

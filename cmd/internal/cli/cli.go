@@ -35,7 +35,8 @@ type Streams struct {
 	In       io.Reader
 	Out, Err io.Writer
 	Env      []string
-	Dir      string // working folder
+	Dir      string   // working folder
+	Program  []string // this program, to start it again as a worker
 	Now      func() time.Time
 	Rand     *rand.Rand
 }
@@ -46,8 +47,13 @@ func System() Streams {
 	if err != nil {
 		dir = "."
 	}
+	program := os.Args[:1:1]
+	if exe, err := os.Executable(); err == nil {
+		program = []string{exe}
+	}
 	return Streams{
-		In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Env: os.Environ(), Dir: dir, Now: time.Now,
+		Program: program,
+		In:      os.Stdin, Out: os.Stdout, Err: os.Stderr, Env: os.Environ(), Dir: dir, Now: time.Now,
 		Rand: rand.New(rand.NewPCG(uint64(time.Now().UnixNano()), uint64(os.Getpid()))),
 	}
 }
@@ -124,7 +130,7 @@ func (a *app) newRoot() *cobra.Command {
 		a.stageCommand(), a.freezeCommand("freeze", "Keep stages from running, whatever changes", true),
 		a.freezeCommand("unfreeze", "Let frozen stages run again", false), a.commitCommand(), a.dagCommand(),
 		a.pushCommand(), a.fetchCommand(), a.pullCommand(), a.remoteCommand(), a.configCommand(),
-		a.metricsCommand(), a.paramsCommand(), a.plotsCommand(), a.expCommand(), a.runsCommand(), a.trackingCommand(),
+		a.metricsCommand(), a.paramsCommand(), a.plotsCommand(), a.expCommand(), a.queueCommand(), a.runsCommand(), a.trackingCommand(),
 		a.versionCommand(), a.genCommand(), exitCodesTopic(),
 	)
 	setUsageErrors(root)

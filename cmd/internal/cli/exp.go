@@ -9,59 +9,12 @@ import (
 
 	"ctrx/experiment"
 	"ctrx/pipeline"
-	"ctrx/report"
 )
 
 func (a *app) expCommand() *cobra.Command {
 	c := &cobra.Command{Use: "exp", Aliases: []string{"experiments"}, Short: "Run experiments and keep, compare and apply them"}
 	c.AddCommand(a.expRunCommand(), a.expListCommand(), a.expApplyCommand(), a.expDiffCommand(), a.expRemoveCommand(), a.expBranchCommand())
 	return c
-}
-
-func (a *app) expRunCommand() *cobra.Command {
-	var o experiment.RunOptions
-	c := &cobra.Command{
-		Use:   "run [targets...]",
-		Short: "Run the pipeline as an experiment, with changed parameters if wanted",
-		Example: "  ctrx exp run\n  ctrx exp run -n fast -S train.lr=0.1 -S train.epochs=5\n" +
-			"  ctrx exp run -S other.yaml:seed=7 --push",
-		RunE: func(c *cobra.Command, targets []string) error {
-			return a.project(c.Context(), func(p *pipeline.Project) error {
-				o.Targets, o.Stdio, o.Now, o.Rand = targets, a.stdio(), a.Now, a.Rand
-				o.Overwrite = o.Force
-				o.Tracking = a.trackOptions(p)
-				o.Tracking.Off = o.Dry
-				outcome, err := experiment.Run(c.Context(), p, o)
-				if err != nil {
-					return err
-				}
-				return a.printOutcome(p, outcome, o.Dry)
-			})
-		},
-	}
-	f := c.Flags()
-	reproFlags(f, &o.ExecuteOptions)
-	f.StringVarP(&o.Name, "name", "n", "", "`name` of the experiment; one is made up without it")
-	f.StringVarP(&o.Message, "message", "m", "", "message of the experiment commit")
-	f.StringArrayVarP(&o.SetParams, "set-param", "S", nil, "change a parameter: [`file:]key=value`; may be repeated")
-	f.BoolVar(&o.Push, "push", false, "push the data that the run made to the default remote")
-	return c
-}
-
-// printOutcome prints the results table of a run and how to go on.
-func (a *app) printOutcome(p *pipeline.Project, o *experiment.Outcome, dry bool) error {
-	if dry {
-		a.printEstimate(o.Estimate)
-		return nil
-	}
-	if a.quiet {
-		return nil
-	}
-	a.printf("\nRan experiment(s): %s\nExperiment results have been applied to your workspace.\n\n", o.Name)
-	shown := []report.Revision{{Name: o.Name, Files: metricFiles(a.reportFiles(p, "", o.Metrics))}}
-	a.printTable(report.ShowTable(shown, false, report.DefaultPrecision), false)
-	a.printRun(p, o)
-	return nil
 }
 
 func (a *app) expListCommand() *cobra.Command {

@@ -1,0 +1,399 @@
+package queue
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math/rand/v2"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"ctrx/experiment"
+	"ctrx/experiment/queue/pickle"
+	"ctrx/gitops"
+	"ctrx/internal/errs"
+	"ctrx/internal/fsx"
+	"ctrx/pipeline"
+	"ctrx/pipeline/dvcfile"
+)
+
+// PutOptions is one call of `ctrx exp run --queue`, or of --temp.
+type PutOptions struct {
+	pipeline.ExecuteOptions
+	Name      string   // of the experiment; with a sweep NAME-1, NAME-2, ...; "" makes names up
+	Message   string   // of the experiment commit; "" is DVC's own
+	SetParams []string // -S, in order; may be sweeps
+	CopyPaths []string // -C: paths to copy from the work tree, although Git does not know them
+	Overwrite bool     // experiments of these names may be replaced
+	Priority  int      // higher runs first
+	Rand      *rand.Rand
+}
+
+// Added is an experiment that was put into the queue.
+type Added struct {
+	ID        string
+	Name      string
+	Rev       string
+	Overrides []FileOverrides // in the order of the arguments
+}
+
+// FileOverrides are the overrides of one params file, in canonical text.
+type FileOverrides struct {
+	File  string
+	Texts []string
+}
+
+// Put queues an experiment, or one for each combination of a sweep. Each holds
+// the work tree as it is now, with the uncommitted changes of tracked files and
+// the overrides. Work tree, index, HEAD and stash stay as they are.
+func (q *Queue) Put(ctx context.Context, o PutOptions) ([]Added, error) {
+	entries, err := q.prepare(ctx, o, true)
+	if err != nil {
+		return nil, err
+	}
+	if err := q.publish(entries, o.Rand); err != nil {
+		return nil, err
+	}
+	done := make([]Added, len(entries))
+	for i, e := range entries {
+		done[i] = Added{ID: e.ID, Name: text(e.Entry.Name), Rev: e.Entry.Rev, Overrides: e.overrides}
+	}
+	return done, nil
+}
+
+// newEntry is an entry that is not yet in the queue.
+type newEntry struct {
+	message
+	overrides []FileOverrides
+}
+
+// prepare writes the stash commits of the entries.
+func (q *Queue) prepare(ctx context.Context, o PutOptions, sweeps bool) ([]newEntry, error) {
+	sets, isSweep, err := dvcfile.ExpandOverrides(o.SetParams)
+	if err != nil {
+		return nil, err
+	}
+	if isSweep && !sweeps {
+		return nil, errs.Hint(errs.New(errs.Usage, "Sweep overrides can't be used without `--queue`"), "ctrx exp run --queue ..., then: ctrx queue start")
+	}
+	if len(sets) == 0 {
+		return nil, errs.New(errs.Usage, "the sweep has no values")
+	}
+	p := q.project
+	lock, err := p.Lock(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer lock.Unlock()
+	release, err := p.LockExperiments(ctx, "workspace")
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	b, err := q.newBatch(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	names, err := b.names(len(sets), isSweep)
+	if err != nil {
+		return nil, err
+	}
+	entries := make([]newEntry, len(sets))
+	for i, set := range sets {
+		if err := ctx.Err(); err != nil {
+			return nil, context.Cause(ctx)
+		}
+		if entries[i], err = b.entry(names[i], set); err != nil {
+			return nil, err
+		}
+	}
+	return entries, nil
+}
+
+// batch is what the entries of one call have in common.
+type batch struct {
+	queue  *Queue
+	o      PutOptions
+	head   gitops.Head
+	tree   string // of the work tree as it is
+	by     gitops.Signature
+	params *experiment.Params
+	args   runArgs
+	copies []string
+}
+
+func (q *Queue) newBatch(ctx context.Context, o PutOptions) (*batch, error) {
+	p := q.project
+	b := &batch{queue: q, o: o, params: experiment.NewParams(p)}
+	var err error
+	if b.head, err = q.git.Head(); err != nil || b.head.Commit == "" {
+		return nil, errs.Hint(errors.Join(errs.New(errs.NotFound, "the repository has no commit yet, and an experiment needs one to start from"), err), "git add -A && git commit -m 'first'")
+	}
+	if b.tree, err = q.git.WriteTree(ctx, nil); err != nil {
+		return nil, err
+	}
+	data, err := p.DataNow(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if len(data) > 0 {
+		files := map[string][]byte{}
+		for rel, content := range data {
+			files[p.GitPath(rel)] = content
+		}
+		if b.tree, err = q.git.EditTree(b.tree, files); err != nil {
+			return nil, err
+		}
+	}
+	if b.by = q.git.Identity(ctx); b.by.Default {
+		p.Warn("Git has no user.name and user.email: the entry is committed as %s <%s>", b.by.Name, b.by.Email)
+	}
+	b.by.When = q.now()
+	b.args = runArgs{Plan: o.PlanOptions, Keep: o.KeepGoing, Ignore: o.IgnoreErrs}
+	if b.args.Plan.Targets, err = fromRoot(p, o.Targets, o.Recursive); err != nil {
+		return nil, err
+	}
+	b.copies, err = copyPaths(p, o.CopyPaths)
+	return b, err
+}
+
+// fromRoot names targets as from the root of the project, where runs of the
+// queue stand, for a user who stands elsewhere.
+func fromRoot(p *pipeline.Project, targets []string, folders bool) ([]string, error) {
+	if p.Dir == "." {
+		return targets, nil
+	}
+	if len(targets) == 0 {
+		return []string{path.Join(p.Dir, "dvc.yaml")}, nil
+	}
+	var named []string
+	for _, t := range targets {
+		_, err := os.Lstat(filepath.Join(p.Abs(p.Dir), filepath.FromSlash(t)))
+		if isPath := err == nil || folders || strings.ContainsAny(t, "/:") || strings.HasSuffix(t, ".dvc"); !isPath {
+			named = append(named, path.Join(p.Dir, "dvc.yaml")+":"+t)
+			continue
+		}
+		rel, err := p.Rel(t)
+		if err != nil {
+			return nil, err
+		}
+		named = append(named, rel)
+	}
+	return named, nil
+}
+
+// copyPaths names the paths of -C relative to the root.
+func copyPaths(p *pipeline.Project, paths []string) ([]string, error) {
+	var rels []string
+	for _, c := range paths {
+		rel, err := p.Rel(c)
+		if err != nil {
+			return nil, err
+		}
+		if !filepath.IsLocal(filepath.FromSlash(rel)) {
+			return nil, errs.New(errs.Usage, "'%s' lies outside of the project %s", c, p.Root)
+		}
+		if _, err := os.Lstat(p.Abs(rel)); err != nil {
+			return nil, errs.New(errs.NotFound, "path to copy: %w", err)
+		}
+		rels = append(rels, rel)
+	}
+	return rels, nil
+}
+
+// names chooses n free names.
+func (b *batch) names(n int, isSweep bool) ([]string, error) {
+	taken, err := b.queue.namesOf(b.head.Commit)
+	if err != nil {
+		return nil, err
+	}
+	names := make([]string, n)
+	for i := range names {
+		if b.o.Name == "" {
+			names[i] = experiment.RandomName(b.o.Rand, func(name string) bool { return taken[name] == "" })
+			taken[names[i]] = "queued"
+			continue
+		}
+		if names[i] = b.o.Name; isSweep {
+			names[i] = fmt.Sprintf("%s-%d", b.o.Name, i+1)
+		}
+		if err := experiment.CheckName(names[i]); err != nil {
+			return nil, err
+		}
+		switch what := taken[names[i]]; {
+		case what == "existing" && !b.o.Overwrite, what == "queued":
+			return nil, errs.Hint(errs.New(errs.Conflict, "Experiment conflicts with %s experiment '%s'.", what, names[i]), "choose another name with -n, or see `ctrx queue status`")
+		}
+	}
+	return names, nil
+}
+
+// namesOf tells which names are taken for a baseline, and by what.
+func (q *Queue) namesOf(baseline string) (map[string]string, error) {
+	taken := map[string]string{}
+	refs, err := experiment.Refs(q.git)
+	if err != nil {
+		return nil, err
+	}
+	for _, r := range refs {
+		if r.Baseline == baseline {
+			taken[r.Name] = "existing"
+		}
+	}
+	lines, err := q.git.Reflog(stashRef)
+	if err != nil {
+		return nil, err
+	}
+	for _, l := range lines { // an entry stays there until its run has ended
+		if n, ok := parseNote(l.Message); ok && n.Baseline == baseline {
+			taken[n.Name] = "queued"
+		}
+	}
+	return taken, nil
+}
+
+// entry writes the stash commit of one entry.
+func (b *batch) entry(name string, set []dvcfile.Override) (newEntry, error) {
+	p, git := b.queue.project, b.queue.git
+	e := newEntry{message: message{ID: uuid(b.o.Rand), CopyPaths: b.copies, Message: b.o.Message, Priority: b.o.Priority}}
+	edited, err := b.params.Edit(set)
+	if err != nil {
+		return e, err
+	}
+	files := map[string][]byte{}
+	for _, f := range edited {
+		files[p.GitPath(f.Rel)] = f.Data
+	}
+	e.overrides = byFile(set)
+	args := b.args
+	args.Env = []pickle.Item{
+		{Key: "DVC_EXP_BASELINE_REV", Value: b.head.Commit}, {Key: "DVC_EXP_NAME", Value: name}, {Key: "DVC_ROOT", Value: p.Root},
+	}
+	if files[p.GitPath(argsFile)], err = args.encode(); err != nil {
+		return e, err
+	}
+	tree, err := git.EditTree(b.tree, files)
+	if err != nil {
+		return e, err
+	}
+	head := b.head.Commit
+	staged, err := git.CommitTree(tree, gitops.CommitSpec{Parent: head, Message: "Index stash", Author: b.by})
+	if err != nil {
+		return e, err
+	}
+	n := note{Head: head, Baseline: head, Name: name}
+	rev, err := git.CommitTree(tree, gitops.CommitSpec{Parents: []string{head, staged}, Message: n.String(), Author: b.by})
+	if err != nil {
+		return e, err
+	}
+	e.Entry = Entry{DVCRoot: p.Root, SCMRoot: git.Root(), StashRef: stashRef, Rev: rev, Baseline: head, Name: &name, Head: &head}
+	return e, nil
+}
+
+func byFile(set []dvcfile.Override) []FileOverrides {
+	var all []FileOverrides
+	for _, o := range set {
+		i := slices.IndexFunc(all, func(f FileOverrides) bool { return f.File == o.File })
+		if i < 0 {
+			i = len(all)
+			all = append(all, FileOverrides{File: o.File})
+		}
+		all[i].Texts = append(all[i].Texts, o.Text)
+	}
+	return all
+}
+
+// publish puts entries into the queue: the messages are written aside, then the
+// log of the queue's ref gets its lines, and last the messages appear.
+func (q *Queue) publish(entries []newEntry, r *rand.Rand) error {
+	staging, err := q.makeFolders(r)
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(staging)
+	names, lines := make([]string, len(entries)), make([]gitops.LogLine, len(entries))
+	first, replyTo := uptime(q.now()), uuid(r)
+	for i, e := range entries {
+		names[i] = fmt.Sprintf("%d_%s.celery.msg", first+int64(i), uuid(r))
+		data, err := e.encode(replyTo, uuid(r))
+		if err != nil {
+			return err
+		}
+		if err := os.WriteFile(filepath.Join(staging, names[i]), data, 0o666); err != nil {
+			return fsx.FullDisk(err)
+		}
+		n := note{Head: text(e.Entry.Head), Baseline: e.Entry.Baseline, Name: text(e.Entry.Name), Branch: text(e.Entry.Branch)}
+		lines[i] = gitops.LogLine{New: e.Entry.Rev, Message: "commit: " + n.String()}
+	}
+	if err := syncAll(staging, names); err != nil {
+		return err
+	}
+	if err := q.git.PushReflog(stashRef, lines); err != nil {
+		return fmt.Errorf("queue: %w", err)
+	}
+	for _, n := range names {
+		if err := os.Rename(filepath.Join(staging, n), filepath.Join(q.layout.waiting(), n)); err != nil {
+			return fmt.Errorf("queue: %w", err)
+		}
+	}
+	return nil
+}
+
+func syncAll(dir string, names []string) error {
+	root, err := fsx.OpenRoot(dir)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	return root.Sync(names)
+}
+
+// makeFolders makes the folders of the broker as DVC does, and one to prepare
+// messages in.
+func (q *Queue) makeFolders(r *rand.Rand) (staging string, err error) {
+	l := q.layout
+	staging = filepath.Join(l.own(), "new-"+uuid(r))
+	for _, dir := range []string{l.waiting(), l.taken(), l.control(), l.results(), l.tasks(), l.slots(), staging} {
+		if err := os.MkdirAll(dir, 0o777); err != nil {
+			return "", fmt.Errorf("queue: %w", fsx.FullDisk(err))
+		}
+	}
+	exchange := filepath.Join(l.control(), "celery.exchange")
+	if _, err := os.Lstat(exchange); errors.Is(err, fs.ErrNotExist) {
+		data, err := json.Marshal([][]string{{"celery", "", "celery"}})
+		if err != nil {
+			return "", err
+		}
+		if err := fsx.WriteFileAs(exchange, data, 0o666, fsx.Fast); err != nil {
+			return "", err
+		}
+	}
+	return staging, nil
+}
+
+// uuid makes a random id (version 4).
+func uuid(r *rand.Rand) string {
+	hi, lo := r.Uint64(), r.Uint64()
+	hi = hi&^0xf000 | 0x4000
+	lo = lo&^(0xc<<60) | 0x8<<60
+	return fmt.Sprintf("%08x-%04x-%04x-%04x-%012x", hi>>32, hi>>16&0xffff, hi&0xffff, lo>>48, lo&0xffffffffffff)
+}
+
+// uptime is the time that DVC's broker orders messages by: milliseconds since
+// the machine started where that is known, else of the clock.
+func uptime(now time.Time) int64 {
+	data, err := os.ReadFile("/proc/uptime")
+	if err == nil {
+		var seconds float64
+		if _, err := fmt.Sscan(string(data), &seconds); err == nil {
+			return int64(seconds * 1000)
+		}
+	}
+	return now.UnixMilli()
+}

@@ -1,0 +1,480 @@
+package queue
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"ctrx/internal/errs"
+	"ctrx/internal/event"
+	"ctrx/internal/fsx"
+	"ctrx/internal/process"
+)
+
+// StartOptions say how workers are started.
+type StartOptions struct {
+	Jobs        int      // as many workers as shall be at work, those that are already included
+	Program     []string // this program, found anew by the workers
+	Env         []string
+	MaxAttempts int      // how often a task is tried whose worker dies
+	FailFast    bool     // after a failed run the workers take no other
+	GPUs        []string // shared out among the workers
+	StageJobs   int      // stages at a time within a run
+}
+
+// arguments are the command line of a worker.
+func (o StartOptions) arguments(slot int) []string {
+	args := []string{"queue", "worker", "--slot", strconv.Itoa(slot), "--max-attempts", strconv.Itoa(o.MaxAttempts)}
+	if o.FailFast {
+		args = append(args, "--fail-fast")
+	}
+	if o.StageJobs > 1 {
+		args = append(args, "--jobs", strconv.Itoa(o.StageJobs))
+	}
+	if gpus := share(o.GPUs, slot, o.Jobs); gpus != nil {
+		args = append(args, "--gpus", strings.Join(gpus, ","))
+	}
+	return args
+}
+
+// share gives the GPUs of one of n slots: each its part, or where there are
+// more slots than GPUs, one that it shares.
+func share(gpus []string, slot, n int) []string {
+	if len(gpus) == 0 {
+		return nil
+	}
+	i := (slot - 1) % n
+	if n >= len(gpus) {
+		return []string{gpus[i%len(gpus)]}
+	}
+	return gpus[i*len(gpus)/n : (i+1)*len(gpus)/n]
+}
+
+func (l layout) slotLock(slot int) string {
+	return filepath.Join(l.slots(), fmt.Sprintf("%d.lock", slot))
+}
+
+func (l layout) slotInfo(slot int) string {
+	return filepath.Join(l.slots(), fmt.Sprintf("%d.json", slot))
+}
+
+// slotStop asks the worker of a slot to take no other task.
+func (l layout) slotStop(slot int) string {
+	return filepath.Join(l.slots(), fmt.Sprintf("%d.stop", slot))
+}
+
+func (l layout) workerLog(slot int) string {
+	return filepath.Join(l.slots(), fmt.Sprintf("%d.out", slot))
+}
+
+// slotState is what a worker tells of itself.
+type slotState struct {
+	Worker   process.ID `json:"worker"`
+	Task     string     `json:"task,omitempty"` // that it runs
+	GPUs     []string   `json:"gpus,omitempty"`
+	FailFast bool       `json:"fail_fast,omitempty"`
+}
+
+// Start starts workers, so that Jobs of them are at work, and tells how many
+// are new. They live on when this process ends.
+func (q *Queue) Start(ctx context.Context, o StartOptions) (int, error) {
+	l := q.layout
+	for _, dir := range []string{l.waiting(), l.taken(), l.results(), l.tasks(), l.slots()} {
+		if err := os.MkdirAll(dir, 0o777); err != nil {
+			return 0, fmt.Errorf("start workers: %w", fsx.FullDisk(err))
+		}
+	}
+	started := 0
+	for slot := 1; slot <= max(o.Jobs, 1); slot++ {
+		if err := ctx.Err(); err != nil {
+			return started, context.Cause(ctx)
+		}
+		if err := removeFile(l.slotStop(slot)); err != nil { // one that is about to stop goes on
+			return started, err
+		}
+		held, err := fsx.Held(l.slotLock(slot))
+		if err != nil {
+			return started, err
+		}
+		if held {
+			continue
+		}
+		if err := q.spawn(slot, o); err != nil {
+			return started, fmt.Errorf("start worker %d: %w", slot, err)
+		}
+		started++
+	}
+	return started, nil
+}
+
+// spawn starts a worker and waits until it has its slot.
+func (q *Queue) spawn(slot int, o StartOptions) error {
+	log, err := os.OpenFile(q.layout.workerLog(slot), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o666)
+	if err != nil {
+		return err
+	}
+	defer log.Close()
+	args := slices.Concat(o.Program[1:], o.arguments(slot))
+	cmd := exec.Command(o.Program[0], args...)
+	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = q.project.Root, o.Env, log, log
+	process.Detach(cmd)
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); {
+		select {
+		case err := <-ended: // it may have done all there was to do
+			return err
+		case <-time.After(5 * time.Millisecond):
+		}
+		if held, err := fsx.Held(q.layout.slotLock(slot)); held || err != nil {
+			return err
+		}
+	}
+	return errs.New(errs.Failed, "it does not come up; see %s", q.layout.workerLog(slot))
+}
+
+// WorkOptions say how one worker works.
+type WorkOptions struct {
+	Slot        int
+	MaxAttempts int
+	FailFast    bool
+	GPUs        []string
+	Program     []string // this program with the arguments that make it run a task
+	Env         []string
+	Sink        event.Sink
+}
+
+// How long a worker waits before it looks again.
+const (
+	idlePoll = 300 * time.Millisecond
+	reapPoll = 5 * time.Second
+)
+
+// worker takes one task after the other.
+type worker struct {
+	*Queue
+	o        WorkOptions
+	slot     *fsx.FileLock
+	done     map[string]bool    // message files of tasks that have ended
+	messages map[string]message // by file; a message never changes
+	reaped   time.Time
+}
+
+// Work is the life of one worker: it takes tasks until nothing waits and
+// nothing runs, or until it is asked to stop. Another worker that has the slot
+// is no error.
+func (q *Queue) Work(ctx context.Context, o WorkOptions) error {
+	slot, err := fsx.Lock(ctx, q.layout.slotLock(o.Slot), time.Second)
+	var locked *fsx.LockedError
+	if errors.As(err, &locked) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer slot.File().Close()
+	w := &worker{Queue: q, o: o, slot: slot, done: map[string]bool{}, messages: map[string]message{}}
+	if err := w.say(""); err != nil {
+		return err
+	}
+	for {
+		again, err := w.next(ctx)
+		if err != nil || !again {
+			return errors.Join(err, removeFile(q.layout.slotInfo(o.Slot)))
+		}
+	}
+}
+
+func (w *worker) say(task string) error {
+	return writeJSON(w.layout.slotInfo(w.o.Slot), slotState{Worker: process.Self(), Task: task, GPUs: w.o.GPUs, FailFast: w.o.FailFast}, fsx.Fast)
+}
+
+// next takes one task and sees to it. It is false when there is nothing more to
+// do.
+func (w *worker) next(ctx context.Context) (bool, error) {
+	if ctx.Err() != nil {
+		return false, context.Cause(ctx)
+	}
+	if _, err := os.Lstat(w.layout.slotStop(w.o.Slot)); err == nil {
+		return false, removeFile(w.layout.slotStop(w.o.Slot))
+	}
+	working := 0
+	if now := w.now(); now.Sub(w.reaped) > reapPoll {
+		_, n, err := w.reap(ctx, w.done)
+		if err != nil {
+			return false, err
+		}
+		w.reaped, working = now, n
+	}
+	paused := w.Paused()
+	if !paused {
+		c, err := w.pick(ctx)
+		if err != nil {
+			return false, err
+		}
+		if c != nil {
+			return true, w.perform(ctx, c)
+		}
+		back, n, err := w.reap(ctx, w.done)
+		if err != nil {
+			return false, err
+		}
+		if back > 0 {
+			return true, nil
+		}
+		w.reaped, working = w.now(), n
+	}
+	if !paused && working == 0 {
+		names, err := listDir(w.layout.waiting())
+		if err != nil || !w.pickable(names) {
+			return false, err
+		}
+	}
+	select {
+	case <-ctx.Done():
+		return false, context.Cause(ctx)
+	case <-time.After(idlePoll):
+	}
+	return true, nil
+}
+
+// pickable tells whether any waiting message is a task: what dvc's workers say
+// to each other is not, nor is what cannot be read.
+func (w *worker) pickable(names []string) bool {
+	return slices.ContainsFunc(names, func(n string) bool {
+		_, ok := w.message(n)
+		return ok && strings.HasSuffix(n, ".msg")
+	})
+}
+
+// message reads a waiting message, once.
+func (w *worker) message(name string) (message, bool) {
+	if m, ok := w.messages[name]; ok {
+		return m, m.ID != ""
+	}
+	data, err := os.ReadFile(w.path(messageFile{name, false}))
+	if err != nil || len(data) == 0 {
+		return message{}, false // gone, or being written
+	}
+	m, ok, err := decodeMessage(name, data)
+	if err != nil && !json.Valid(data) {
+		return message{}, false
+	}
+	if err != nil {
+		w.project.Warn("%v", err)
+	}
+	w.messages[name] = m
+	return m, ok && err == nil
+}
+
+// pick claims the task whose turn it is: by priority, then in the order in
+// which they were queued. It is nil when there is none.
+func (w *worker) pick(ctx context.Context) (*claim, error) {
+	names, err := listDir(w.layout.waiting())
+	if err != nil || len(names) == 0 {
+		return nil, err
+	}
+	_, order, err := w.log()
+	if err != nil {
+		return nil, err
+	}
+	var tasks []Task
+	for _, name := range names {
+		if !strings.HasSuffix(name, ".msg") {
+			continue
+		}
+		if m, ok := w.message(name); ok {
+			tasks = append(tasks, taskOf(m, name))
+		}
+	}
+	slices.SortFunc(tasks, func(a, b Task) int {
+		if a.Priority != b.Priority {
+			return b.Priority - a.Priority
+		}
+		return order.compare(a, b)
+	})
+	for _, t := range tasks {
+		c, err := w.take(ctx, t, w.o.Slot, w.o.MaxAttempts)
+		if err != nil || c != nil {
+			return c, err
+		}
+	}
+	return nil, nil
+}
+
+// perform lets the engine run a claimed task and sees to what it left.
+func (w *worker) perform(ctx context.Context, c *claim) error {
+	defer c.release()
+	t := c.task
+	if err := w.say(t.ID); err != nil {
+		return err
+	}
+	w.project.Info("%s %s [%s], attempt %d", w.now().Format(time.DateTime), t.Rev[:7], t.Name, c.number)
+	engine := &localEngine{
+		program: w.o.Program, env: w.o.Env, files: []*os.File{c.lease.File(), w.slot.File()}, now: w.now, running: map[string]*localRun{},
+	}
+	spec := Spec{
+		Run: t.ID, Attempt: c.number, Commit: t.Rev, Source: w.git.CommonDir(), Project: w.project.Root, Message: t.file, Log: w.layout.log(t.Rev),
+		Resources: Resources{GPUs: w.o.GPUs},
+	}
+	h, err := engine.Submit(ctx, spec)
+	if err != nil {
+		return errors.Join(err, w.fail(c, outcomeFailed, firstLine(err.Error()), -1))
+	}
+	stop := w.keepBeating(ctx, t.ID)
+	defer stop()
+	if !engine.wait(ctx, h) { // this worker is told to go
+		if err := engine.Cancel(ctx, h, 15*time.Second); err != nil {
+			return err
+		}
+	}
+	after, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
+	defer cancel()
+	if err := w.settle(after, c); err != nil {
+		return err
+	}
+	return w.say("")
+}
+
+// settle looks at what an attempt left whose process has ended.
+func (w *worker) settle(ctx context.Context, c *claim) error {
+	t, ok, err := w.task(messageFile{c.task.file, true})
+	if err != nil {
+		return err
+	}
+	switch {
+	case !ok || t.State == Queued: // removed, or given back
+		return nil
+	case t.State == Success:
+		w.done[t.file] = true
+		return nil
+	case t.State == Failed:
+		w.done[t.file] = true
+		return w.failed()
+	}
+	c.task = t
+	back, err := w.afterDeath(ctx, c)
+	if err != nil || back {
+		return err
+	}
+	return w.settleFailure(c)
+}
+
+func (w *worker) settleFailure(c *claim) error {
+	if c.task.record.Reason == "" {
+		return nil
+	}
+	return w.failed()
+}
+
+// failed lets the workers that shall stop at a failure stop.
+func (w *worker) failed() error {
+	if !w.o.FailFast {
+		return nil
+	}
+	slots, err := w.slotsAtWork()
+	if err != nil {
+		return err
+	}
+	for _, s := range slots {
+		if s.state.FailFast {
+			if err := os.WriteFile(w.layout.slotStop(s.number), nil, 0o666); err != nil {
+				return fsx.FullDisk(err)
+			}
+		}
+	}
+	return nil
+}
+
+// slot is a place for a worker that has one.
+type slot struct {
+	number int
+	state  slotState
+}
+
+// slotsAtWork lists the slots that are held: by a worker, or by a run that
+// outlived its worker.
+func (q *Queue) slotsAtWork() ([]slot, error) {
+	names, err := listDir(q.layout.slots())
+	if err != nil {
+		return nil, err
+	}
+	var slots []slot
+	for _, name := range names {
+		n, err := strconv.Atoi(strings.TrimSuffix(name, ".lock"))
+		if err != nil {
+			continue
+		}
+		held, err := fsx.Held(q.layout.slotLock(n))
+		if err != nil {
+			return nil, err
+		}
+		if !held {
+			continue
+		}
+		s := slot{number: n}
+		if _, err := readJSON(q.layout.slotInfo(n), &s.state); err != nil {
+			return nil, err
+		}
+		slots = append(slots, s)
+	}
+	slices.SortFunc(slots, func(a, b slot) int { return a.number - b.number })
+	return slots, nil
+}
+
+// Worker is a worker that is there.
+type Worker struct {
+	Slot int
+	PID  int
+	Task string // id of the task that it runs; "" when it waits
+	GPUs []string
+	Log  string
+}
+
+// Workers lists the workers of ctrx. Those of dvc are not known here.
+func (q *Queue) Workers() ([]Worker, error) {
+	slots, err := q.slotsAtWork()
+	if err != nil {
+		return nil, fmt.Errorf("list the workers: %w", err)
+	}
+	workers := make([]Worker, len(slots))
+	for i, s := range slots {
+		workers[i] = Worker{Slot: s.number, PID: s.state.Worker.PID, Task: s.state.Task, GPUs: s.state.GPUs, Log: q.layout.workerLog(s.number)}
+	}
+	return workers, nil
+}
+
+// Paused tells whether workers take no tasks for now.
+func (q *Queue) Paused() bool {
+	_, err := os.Lstat(q.layout.pausedFile())
+	return err == nil
+}
+
+// Pause lets workers take no more tasks; what runs goes on.
+func (q *Queue) Pause() error {
+	if err := os.MkdirAll(q.layout.own(), 0o777); err != nil {
+		return fsx.FullDisk(err)
+	}
+	return fsx.FullDisk(os.WriteFile(q.layout.pausedFile(), nil, 0o666))
+}
+
+// Resume ends a pause, and tells whether there was one.
+func (q *Queue) Resume() (bool, error) {
+	err := os.Remove(q.layout.pausedFile())
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	return err == nil, err
+}
