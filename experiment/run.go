@@ -209,12 +209,19 @@ type ParamsFile struct {
 // once, so that many sets of overrides start from the same content.
 type Params struct {
 	project *pipeline.Project
+	from    *gitops.Tree // nil: the work tree alone
 	read    map[string][]byte
 }
 
 // NewParams edits the params files as they are in the work tree.
 func NewParams(p *pipeline.Project) *Params {
 	return &Params{project: p, read: map[string][]byte{}}
+}
+
+// NewParamsOf edits the params files as they are in a commit. One that is not
+// there, as Git does not know it, is taken from the work tree.
+func NewParamsOf(p *pipeline.Project, from *gitops.Tree) *Params {
+	return &Params{project: p, from: from, read: map[string][]byte{}}
 }
 
 // Edit applies one set of overrides and gives the files that it changes, in the
@@ -255,7 +262,14 @@ func (ps *Params) load(name string) (string, error) {
 	if _, seen := ps.read[rel]; seen {
 		return rel, nil
 	}
-	data, err := os.ReadFile(p.Abs(rel))
+	var data []byte
+	err = fs.ErrNotExist
+	if ps.from != nil {
+		data, err = ps.from.ReadFile(p.GitPath(rel))
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		data, err = os.ReadFile(p.Abs(rel))
+	}
 	if errors.Is(err, fs.ErrNotExist) {
 		return "", errs.Hint(errs.New(errs.NotFound, "parameters file '%s' does not exist", name), "create it, or name another: -S FILE:KEY=VALUE")
 	}
