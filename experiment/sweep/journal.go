@@ -30,7 +30,7 @@ type plan struct {
 	Seed      uint64    `json:"seed"`
 	Trials    int       `json:"trials,omitempty"` // 0: all of a grid
 	Baseline  string    `json:"baseline"`         // commit that all trials start from
-	Tree      string    `json:"tree"`             // Git tree of the work tree when it began
+	Snapshot  string    `json:"snapshot"`         // commit with the work tree as it was when the sweep began
 	Targets   []string  `json:"targets,omitempty"`
 	Dir       string    `json:"dir"` // rel folder that the user stood in
 	CopyPaths []string  `json:"copy_paths,omitempty"`

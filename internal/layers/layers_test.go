@@ -77,7 +77,7 @@ var owners = map[string][]string{
 	"github.com/spf13/":               {"ctrx/cmd/internal/cli"},
 	"github.com/vbauerster/mpb/":      {"ctrx/cmd/internal/cli"},
 	"golang.org/x/term":               {"ctrx/cmd/internal/cli"},
-	"golang.org/x/sync":               {"ctrx/internal/fsx", "ctrx/storage", "ctrx/pipeline", "ctrx/tracking", "ctrx/gitops"},
+	"golang.org/x/sync":               {"ctrx/internal/fsx", "ctrx/experiment/sweep", "ctrx/storage", "ctrx/pipeline", "ctrx/tracking", "ctrx/gitops"},
 	"golang.org/x/sys":                {"ctrx/internal/fsx", "ctrx/internal/process", "ctrx/storage", "ctrx/pipeline", "ctrx/gitops"},
 	"github.com/rclone/gofakes3":      {"ctrx/storage/s3", "ctrx/storage/remote"},
 	"github.com/rogpeppe/go-internal": {"ctrx/cmd/ctrx"},

@@ -13,7 +13,7 @@ import (
 
 func (a *app) expCommand() *cobra.Command {
 	c := &cobra.Command{Use: "exp", Aliases: []string{"experiments"}, Short: "Run experiments and keep, compare and apply them"}
-	c.AddCommand(a.expRunCommand(), a.expListCommand(), a.expApplyCommand(), a.expDiffCommand(), a.expRemoveCommand(), a.expBranchCommand())
+	c.AddCommand(a.expRunCommand(), a.expSweepCommand(), a.expListCommand(), a.expApplyCommand(), a.expDiffCommand(), a.expRemoveCommand(), a.expBranchCommand())
 	return c
 }
 
