@@ -58,7 +58,10 @@ func (s *sweeper) newOptimiser(ctx context.Context, history []past) (optimiser, 
 			options["sampler"] = name
 		}
 		var err error
-		if c, err = s.optunaCommand(ctx); err != nil {
+		c, err = optunaCommand(ctx, filepath.Join(s.p.SharedDir(), "optuna"), pyenv.Options{
+			Dir: filepath.Join(s.p.SharedDir(), "envs"), For: "--method " + method, Env: s.o.Env, NoUV: s.p.Ctrx.Python.UV == "never", Sink: s.o.Sink,
+		})
+		if err != nil {
 			return nil, err
 		}
 	case strings.HasPrefix(method, execPrefix):
@@ -92,13 +95,13 @@ var optunaDriver []byte
 //go:embed optuna/requirements.txt
 var optunaRequirements []byte
 
-// optunaCommand makes the Python environment for Optuna, where it is not there
-// yet, and gives the command that starts the driver in it.
-func (s *sweeper) optunaCommand(ctx context.Context) (command, error) {
-	dir := filepath.Join(s.p.SharedDir(), "optuna")
-	files := map[string][]byte{"driver.py": optunaDriver, "optuna.txt": optunaRequirements}
-	for name, content := range files {
-		file := filepath.Join(dir, name)
+// optunaCommand writes Optuna's driver and requirements into a folder, makes the
+// Python environment for them where it is not there yet, and gives the command
+// that starts the driver in it. o says all about the environment but its file.
+func optunaCommand(ctx context.Context, dir string, o pyenv.Options) (command, error) {
+	driver := filepath.Join(dir, "driver.py")
+	o.File = filepath.Join(dir, "optuna.txt")
+	for file, content := range map[string][]byte{driver: optunaDriver, o.File: optunaRequirements} {
 		if old, err := os.ReadFile(file); err == nil && string(old) == string(content) {
 			continue
 		}
@@ -109,10 +112,7 @@ func (s *sweeper) optunaCommand(ctx context.Context) (command, error) {
 			return command{}, err
 		}
 	}
-	env, err := pyenv.Ensure(ctx, pyenv.Options{
-		Dir: filepath.Join(s.p.SharedDir(), "envs"), File: filepath.Join(dir, "optuna.txt"), For: "--method " + s.plan.Method,
-		Env: s.o.Env, NoUV: s.p.Ctrx.Python.UV == "never", Sink: s.o.Sink,
-	})
+	env, err := pyenv.Ensure(ctx, o)
 	if err != nil {
 		return command{}, err
 	}
@@ -121,5 +121,5 @@ func (s *sweeper) optunaCommand(ctx context.Context) (command, error) {
 		python += ".exe"
 	}
 	// -I: what lies about in the user's folders is not imported.
-	return command{name: "Optuna", argv: []string{python, "-I", filepath.Join(dir, "driver.py")}, dir: s.p.Root, env: env.Environ(s.o.Env)}, nil
+	return command{name: "Optuna", argv: []string{python, "-I", driver}, dir: dir, env: env.Environ(o.Env)}, nil
 }

@@ -49,7 +49,7 @@ class Optimiser:
         known = {}
         for n in dir(self.optuna.samplers):
             cls = getattr(self.optuna.samplers, n)
-            if n.endswith("Sampler") and cls is not base and inspect.isclass(cls) and issubclass(cls, base):
+            if inspect.isclass(cls) and issubclass(cls, base) and not n.startswith("Base"):
                 known[n] = cls
         if name not in known:
             raise Refused(f"Optuna has no sampler {name}; there are {', '.join(sorted(known))}")
