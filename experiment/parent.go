@@ -77,18 +77,31 @@ func (r *ParentRun) Log(ctx context.Context, tags []tracking.Tag, m tracking.Met
 	return errors.Join(r.run.SetTags(ctx, tags), r.run.LogMetrics(ctx, []tracking.Metric{m}))
 }
 
-// RunOf gives the id of the child run of an experiment commit, or "".
-func (r *ParentRun) RunOf(ctx context.Context, commit string) string {
+// Adopt brings the child run of an experiment to its end, whose process ended
+// before it had done so, and gives its id: "" where there is none.
+func (r *ParentRun) Adopt(ctx context.Context, ref, commit string, metrics []tracking.Metric) (string, error) {
 	if r.ID() == "" {
-		return ""
+		return "", nil
 	}
 	page, err := r.client.SearchRuns(ctx, tracking.RunQuery{
-		Experiments: []string{r.run.ExperimentID()}, Filter: fmt.Sprintf("tags.`ctrx.experiment.commit` = '%s'", commit), Max: 1,
+		Experiments: []string{r.run.ExperimentID()}, Filter: fmt.Sprintf("tags.`ctrx.experiment.ref` = '%s'", ref), Max: 1,
 	})
 	if err != nil || len(page.Runs) == 0 {
-		return ""
+		return "", err
 	}
-	return page.Runs[0].ID
+	child := page.Runs[0]
+	if child.Status != tracking.Running {
+		return child.ID, nil
+	}
+	run, err := r.client.ContinueRun(ctx, child.ID)
+	if err != nil {
+		return child.ID, err
+	}
+	return child.ID, errors.Join(
+		run.SetTags(ctx, []tracking.Tag{{Key: "ctrx.experiment.commit", Value: commit}}),
+		run.LogMetrics(ctx, metrics),
+		run.Finish(ctx, tracking.Finished, r.options.Config.Now()),
+	)
 }
 
 // Finish ends the run.

@@ -104,9 +104,8 @@ func createJournal(p *pipeline.Project, first plan) (*journal, error) {
 		return nil, err
 	}
 	j := &journal{lock: lock, plan: first}
-	if _, err := os.Lstat(file); err == nil {
-		j.close()
-		return nil, errs.Hint(errs.New(errs.Conflict, "there is a sweep of the name '%s'", first.Name), "ctrx exp sweep --resume %s, or another --name", first.Name)
+	if err := checkUnused(p, first.Name); err != nil {
+		return nil, errors.Join(err, j.close())
 	}
 	data, err := json.Marshal(line{Sweep: &first})
 	if err == nil {
@@ -116,10 +115,17 @@ func createJournal(p *pipeline.Project, first plan) (*journal, error) {
 		j.file, err = os.OpenFile(file, os.O_WRONLY|os.O_APPEND, 0)
 	}
 	if err != nil {
-		j.close()
-		return nil, fmt.Errorf("begin the sweep: %w", err)
+		return nil, errors.Join(fmt.Errorf("begin the sweep: %w", err), j.close())
 	}
 	return j, nil
+}
+
+// checkUnused makes sure that there is no sweep of a name.
+func checkUnused(p *pipeline.Project, name string) error {
+	if _, err := os.Lstat(journalPath(p, name)); err != nil {
+		return nil
+	}
+	return errs.Hint(errs.New(errs.Conflict, "there is a sweep of the name '%s'", name), "ctrx exp sweep --resume %s, or another --name", name)
 }
 
 // lockSweep makes sure that no other process works on a sweep.
@@ -155,8 +161,7 @@ func openJournal(p *pipeline.Project, name string) (*journal, error) {
 		err = j.file.Truncate(int64(len(data)))
 	}
 	if err != nil {
-		j.close()
-		return nil, err
+		return nil, errors.Join(err, j.close())
 	}
 	return j, nil
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"strconv"
 	"strings"
 	"time"
@@ -24,7 +23,10 @@ func (s *sweeper) perform(ctx context.Context) error {
 	if err := s.startParent(ctx); err != nil {
 		return err
 	}
-	err := s.loop(ctx)
+	err := s.adopt(ctx)
+	if err == nil {
+		err = s.loop(ctx)
+	}
 	r := s.report()
 	status := tracking.Finished
 	switch {
@@ -69,6 +71,29 @@ func (s *sweeper) startParent(ctx context.Context) error {
 	}
 	s.journal.parent = s.parent.ID()
 	return s.journal.add(line{Parent: &parent{RunID: s.journal.parent}})
+}
+
+// adopt brings the MLflow runs of trials that were taken up to their end.
+func (s *sweeper) adopt(ctx context.Context) error {
+	for _, t := range s.takenUp {
+		var m []tracking.Metric
+		if t.Value != nil {
+			m = append(m, tracking.Metric{Key: s.metric.key, Value: *t.Value, Time: s.o.Now()})
+		}
+		id, err := s.parent.Adopt(ctx, experiment.RefName(s.plan.Baseline, t.Experiment), t.Commit, m)
+		if err != nil {
+			s.p.Warn("the MLflow run of %s is incomplete: %v", t.Experiment, err)
+		}
+		if t.RunID = id; id != "" {
+			if err := s.journal.put(t); err != nil {
+				return err
+			}
+		}
+		if s.report().Best() == t {
+			s.logBest(ctx, t)
+		}
+	}
+	return nil
 }
 
 // ended is a trial that came to an end.
@@ -151,8 +176,11 @@ func (l *trialLoop) fill(ctx context.Context) {
 			return
 		}
 		t, again, err := l.next(ctx)
+		if again && err == nil {
+			err = l.o.Runner.Forget(ctx, l.spec(t))
+		}
 		if err == nil && t != nil {
-			err = l.begin(t, again)
+			l.begin(t)
 		}
 		switch {
 		case err != nil && ctx.Err() != nil:
@@ -189,12 +217,9 @@ func (l *trialLoop) next(ctx context.Context) (t *Trial, again bool, err error) 
 }
 
 // begin starts a trial on a goroutine of its own.
-func (l *trialLoop) begin(t *Trial, again bool) error {
-	spec := TrialSpec{
-		Experiment: t.Experiment, Snapshot: l.plan.Snapshot, Params: t.Params, Targets: l.plan.Targets, CopyPaths: l.plan.CopyPaths, Dir: l.plan.Dir, Again: again,
-		Tracking: l.parent.Child(tracking.Tag{Key: "ctrx.sweep", Value: l.plan.Name}, tracking.Tag{Key: "ctrx.sweep.trial", Value: strconv.Itoa(t.Number)}),
-		Rand:     rand.New(rand.NewPCG(l.o.Rand.Uint64(), l.o.Rand.Uint64())),
-	}
+func (l *trialLoop) begin(t *Trial) {
+	spec := l.spec(t)
+	spec.Tracking = l.parent.Child(tracking.Tag{Key: "ctrx.sweep", Value: l.plan.Name}, tracking.Tag{Key: "ctrx.sweep.trial", Value: strconv.Itoa(t.Number)})
 	l.running++
 	began := l.o.Now()
 	l.group.Go(func() error {
@@ -202,7 +227,6 @@ func (l *trialLoop) begin(t *Trial, again bool) error {
 		l.results <- ended{trial: t, result: result, err: err, took: l.o.Now().Sub(began)}
 		return nil
 	})
-	return nil
 }
 
 // settle writes down what became of a trial and tells the optimiser.
@@ -267,7 +291,7 @@ func (l *trialLoop) announce(t *Trial, best bool) {
 	}
 	l.p.Info("%s  %s", text, strings.Join(t.Params, " "))
 	if best {
-		l.logBest(t)
+		l.logBest(l.work, t)
 	}
 }
 
@@ -280,20 +304,19 @@ func (s *sweeper) verdict(t *Trial) string {
 }
 
 // logBest tells MLflow's run of the sweep which child is the best now.
-func (l *trialLoop) logBest(t *Trial) {
-	ctx := l.work
+func (s *sweeper) logBest(ctx context.Context, t *Trial) {
 	tags := []tracking.Tag{{Key: "ctrx.best_run_id", Value: t.RunID}, {Key: "ctrx.best_experiment", Value: t.Experiment}, {Key: "ctrx.best_commit", Value: t.Commit}}
 	for i, arg := range t.Params {
-		a := &l.space.Axes[i]
+		a := &s.space.Axes[i]
 		if a.Kind == dvcfile.Fixed {
 			continue
 		}
 		_, value, _ := strings.Cut(arg, "=")
 		tags = append(tags, tracking.Tag{Key: "ctrx.best." + strings.TrimLeft(a.Name, "+"), Value: value})
 	}
-	m := tracking.Metric{Key: l.metric.key, Value: *t.Value, Step: int64(t.Number), Time: l.o.Now()}
-	if err := l.parent.Log(ctx, tags, m); err != nil {
-		l.p.Warn("log the best trial to MLflow: %v", err)
+	m := tracking.Metric{Key: s.metric.key, Value: *t.Value, Step: int64(t.Number), Time: s.o.Now()}
+	if err := s.parent.Log(ctx, tags, m); err != nil {
+		s.p.Warn("log the best trial to MLflow: %v", err)
 	}
 }
 

@@ -46,9 +46,13 @@ type Options struct {
 	Runner   Runner     // nil: RunTemp of the project's queue
 }
 
-// Runner runs a trial to its end and gives what it came to.
+// Runner runs trials.
 type Runner interface {
+	// Run runs a trial to its end and gives what it came to.
 	Run(ctx context.Context, t TrialSpec) (Result, error)
+	// Forget clears away what a run that was cut off has left, but for its
+	// experiment, if it made one.
+	Forget(ctx context.Context, t TrialSpec) error
 }
 
 // TrialSpec is an experiment to run.
@@ -59,7 +63,6 @@ type TrialSpec struct {
 	Targets    []string
 	CopyPaths  []string
 	Dir        string // rel folder that the user stood in
-	Again      bool   // a run of this name may have been cut off before
 	Tracking   experiment.TrackOptions
 	Rand       *rand.Rand // of this trial alone
 }
@@ -155,7 +158,7 @@ type sweeper struct {
 	optimiser optimiser
 	parent    *experiment.ParentRun
 	again     []*Trial // cut off before: to be run once more
-	snapshot  string
+	takenUp   []*Trial // ended without anybody writing it down
 	stopped   string
 }
 
@@ -310,6 +313,9 @@ func (s *sweeper) chooseName() error {
 	if err := experiment.CheckName(s.plan.Name); err != nil {
 		return err
 	}
+	if err := checkUnused(s.p, s.plan.Name); err != nil {
+		return err
+	}
 	if clash := taken(s.plan.Name); clash != "" {
 		return errs.Hint(errs.New(errs.Conflict, "the trials of '%s' would clash with the experiment '%s'", s.plan.Name, clash),
 			"choose another --name, or remove it: ctrx exp remove %s", clash)
@@ -377,12 +383,21 @@ func (s *sweeper) takeUp(ctx context.Context) error {
 			return fmt.Errorf("read the metrics of experiment '%s': %w", t.Experiment, err)
 		}
 		s.judge(t, Result{Commit: refs[i].Commit, Metrics: files}, nil)
-		if err := s.journal.put(t); err != nil {
+		if err := errors.Join(s.o.Runner.Forget(ctx, s.spec(t)), s.journal.put(t)); err != nil {
 			return err
 		}
+		s.takenUp = append(s.takenUp, t)
 		s.p.Info("%s had ended meanwhile: %s", t.Experiment, s.verdict(t))
 	}
 	return nil
+}
+
+// spec says how a trial is run.
+func (s *sweeper) spec(t *Trial) TrialSpec {
+	return TrialSpec{
+		Experiment: t.Experiment, Snapshot: s.plan.Snapshot, Params: t.Params, Targets: s.plan.Targets, CopyPaths: s.plan.CopyPaths, Dir: s.plan.Dir,
+		Rand: rand.New(rand.NewPCG(s.o.Rand.Uint64(), s.o.Rand.Uint64())),
+	}
 }
 
 func (s *sweeper) metricsOf(ctx context.Context, commit string) ([]pipeline.FileValues, error) {

@@ -71,9 +71,10 @@ func check(t *testing.T, err error) {
 type fakeRunner struct {
 	auc func(ctx context.Context, t TrialSpec) (dvcfile.Value, error)
 
-	mu       sync.Mutex
-	ran      []string
-	now, max int // trials at one time
+	mu        sync.Mutex
+	ran       []string
+	forgotten []string
+	now, max  int // trials at one time
 }
 
 func (f *fakeRunner) Run(ctx context.Context, t TrialSpec) (Result, error) {
@@ -92,6 +93,13 @@ func (f *fakeRunner) Run(ctx context.Context, t TrialSpec) (Result, error) {
 	m := &dvcfile.Map{}
 	m.Set("auc", v)
 	return Result{Commit: strings.Repeat("a", 40), Metrics: []pipeline.FileValues{{Path: "metrics.json", Values: m}}}, nil
+}
+
+func (f *fakeRunner) Forget(_ context.Context, t TrialSpec) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.forgotten = append(f.forgotten, t.Experiment)
+	return nil
 }
 
 // first gives the value of the first parameter of a trial.
@@ -272,9 +280,6 @@ func TestResume(t *testing.T) {
 	check(t, os.WriteFile(filepath.Join(p.Root, "params.yaml"), []byte("z: 1\n"), 0o666))
 
 	again := &fakeRunner{auc: func(_ context.Context, s TrialSpec) (dvcfile.Value, error) {
-		if s.Again != (s.Experiment == "s-3") {
-			return nil, fmt.Errorf("again is %v", s.Again)
-		}
 		return dvcfile.Float(first(s)), nil
 	}}
 	o = options(again)
@@ -289,6 +294,9 @@ func TestResume(t *testing.T) {
 	}
 	if len(again.ran) != 3 || !slices.Contains(before, again.ran[0]) || !strings.HasPrefix(again.ran[0], "s-3 ") || !strings.HasPrefix(again.ran[1], "s-5 ") {
 		t.Errorf("ran %v after %v", again.ran, before)
+	}
+	if !slices.Equal(again.forgotten, []string{"s-4", "s-3"}) {
+		t.Errorf("cleared away %v", again.forgotten)
 	}
 	whole := texts(draw(t, "random", space(t, "x=uniform(0,1)", "m=a,b"), 6, 1))
 	for i, trial := range report.Trials {

@@ -27,8 +27,20 @@ type tempRunner struct {
 // Run implements Runner. A project that is opened for this trial alone keeps
 // trials that run at one time apart.
 func (r *tempRunner) Run(ctx context.Context, t TrialSpec) (result Result, err error) {
+	err = r.open(ctx, t, func(q *queue.Queue, sink event.Sink) error {
+		result, err = r.run(ctx, q, sink, t)
+		return err
+	})
+	return result, err
+}
+
+// open opens the project for one trial.
+func (r *tempRunner) open(ctx context.Context, t TrialSpec, f func(*queue.Queue, event.Sink) error) error {
 	sink := event.Func(func(e event.Event) {
-		if _, shown := r.warned.LoadOrStore(e.Text, true); e.Type == event.Warn && !shown {
+		if e.Type != event.Warn {
+			return
+		}
+		if _, shown := r.warned.LoadOrStore(e.Text, true); !shown {
 			r.home.Warn("%s: %s", t.Experiment, e.Text)
 		}
 	})
@@ -36,18 +48,16 @@ func (r *tempRunner) Run(ctx context.Context, t TrialSpec) (result Result, err e
 		Dir: filepath.Join(r.home.Root, filepath.FromSlash(t.Dir)), Args: r.options.Args, Env: r.options.Env, Sink: sink, Now: r.options.Now,
 	})
 	if err != nil {
-		return result, err
+		return err
 	}
-	defer func() { err = errors.Join(err, p.Close()) }()
 	q, err := queue.Open(p, r.options.Now)
-	if err != nil {
-		return result, err
+	if err == nil {
+		err = f(q, sink)
 	}
-	if t.Again {
-		if err := forget(ctx, q, t.Experiment); err != nil {
-			return result, err
-		}
-	}
+	return errors.Join(err, p.Close())
+}
+
+func (r *tempRunner) run(ctx context.Context, q *queue.Queue, sink event.Sink, t TrialSpec) (result Result, err error) {
 	put := queue.PutOptions{
 		ExecuteOptions: pipeline.ExecuteOptions{PlanOptions: pipeline.PlanOptions{Targets: t.Targets}},
 		Name:           t.Experiment, SetParams: t.Params, CopyPaths: t.CopyPaths, Rand: t.Rand, Snapshot: t.Snapshot,
@@ -89,12 +99,14 @@ func pause(ctx context.Context, r *rand.Rand) error {
 	}
 }
 
-// forget takes out of the queue what a run of this name left there that was cut
-// off.
-func forget(ctx context.Context, q *queue.Queue, name string) error {
-	_, err := q.Remove(ctx, queue.Selection{Names: []string{name}})
-	if errs.KindOf(err) == errs.NotFound {
-		return nil
-	}
-	return err
+// Forget implements Runner: the task of a run that was cut off stays in the
+// queue as a lost or failed one.
+func (r *tempRunner) Forget(ctx context.Context, t TrialSpec) error {
+	return r.open(ctx, t, func(q *queue.Queue, _ event.Sink) error {
+		_, err := q.Remove(ctx, queue.Selection{Names: []string{t.Experiment}})
+		if errs.KindOf(err) == errs.NotFound {
+			return nil
+		}
+		return err
+	})
 }
