@@ -111,10 +111,10 @@ func (p *crashProject) finish(t *testing.T, trials int) {
 	}
 	var report struct {
 		Trials []struct {
-			Experiment, State string
-			Value             float64
-			Params            []string
-			RunID             string `json:"run_id"`
+			Experiment, State, Reason string
+			Value                     float64
+			Params                    []string
+			RunID                     string `json:"run_id"`
 		}
 	}
 	text := r.said()
