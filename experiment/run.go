@@ -172,8 +172,8 @@ func parseSetParams(args []string) ([]dvcfile.Override, error) {
 			return nil, err
 		}
 		if len(ovs) != 1 {
-			return nil, errs.Hint(errs.New(errs.Usage, "%q gives several values: a sweep is a queue of runs, and one run takes one value", a),
-				"give one value for %s", ovs[0].Key)
+			return nil, errs.Hint(errs.New(errs.Usage, "%q gives several values: Sweep overrides can't be used without `--queue`", a),
+				"ctrx exp run --queue ..., then: ctrx queue start; or give one value for %s", ovs[0].Key)
 		}
 		all = append(all, ovs...)
 	}

@@ -201,7 +201,12 @@ func (r *Repo) hashFile(ctx context.Context, f *file, store bool) error {
 // converts tells whether what git stores may differ from what is in the work
 // tree: line ends, ident, encodings, LFS and other filters.
 func (r *Repo) converts(ctx context.Context) (bool, error) {
-	out, err := r.git(ctx, nil, "config", "--get-regexp", `^core\.(autocrlf|attributesfile)$`)
+	var out []byte
+	_, err := os.Lstat(filepath.Join(r.gitDir, plainMark))
+	if err == nil {
+		return r.hasAttributes(ctx)
+	}
+	out, err = r.git(ctx, nil, "config", "--get-regexp", `^core\.(autocrlf|attributesfile)$`)
 	if errors.Is(err, errNoGit) {
 		for _, c := range []interface{ Option(string) string }{r.config.Raw.Section("core"), r.userConfig().Raw.Section("core")} {
 			if v := strings.ToLower(c.Option("autocrlf")); v != "" && v != "false" {
@@ -217,6 +222,11 @@ func (r *Repo) converts(ctx context.Context) (bool, error) {
 			return true, nil
 		}
 	}
+	return r.hasAttributes(ctx)
+}
+
+// hasAttributes tells whether there are files that give attributes to paths.
+func (r *Repo) hasAttributes(ctx context.Context) (bool, error) {
 	if _, err := os.Stat(filepath.Join(r.commonDir, "info", "attributes")); err == nil {
 		return true, nil
 	}

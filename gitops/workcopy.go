@@ -79,18 +79,68 @@ func (r *Repo) workCopy(ctx context.Context, spec CopySpec) error {
 		return err
 	}
 	defer root.Close()
-	for _, f := range files {
-		if err := ctx.Err(); err != nil {
-			return context.Cause(ctx)
-		}
-		if err := r.restoreFile(ctx, root, tree, f, false); err != nil {
-			return fmt.Errorf("%s: %w", f.path, err)
-		}
+	if err := r.writeFresh(ctx, root, files); err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(copied.gitDir, plainMark), nil, 0o666); err != nil {
+		return fsx.FullDisk(err)
 	}
 	if err := r.copySubmodules(ctx, copied, tree, files); err != nil {
 		return err
 	}
 	return copied.writeIndex(files, root)
+}
+
+// plainMark is a file in the Git folder of a working copy whose origin converts
+// nothing by its configuration, so that git need not be asked again.
+const plainMark = "ctrx-no-conversion"
+
+// writeFresh writes files into a folder that has none. Links come last, so that
+// nothing is written through one.
+func (r *Repo) writeFresh(ctx context.Context, root *fsx.Root, files []file) error {
+	made := map[string]bool{".": true}
+	var links []file
+	for _, f := range files {
+		if err := ctx.Err(); err != nil {
+			return context.Cause(ctx)
+		}
+		if dir := parentOf(f.path); !made[dir] {
+			if err := root.MkdirAll(filepath.FromSlash(dir), 0o777); err != nil {
+				return fmt.Errorf("%s: %w", dir, err)
+			}
+			made[dir] = true
+		}
+		if f.mode != filemode.Regular && f.mode != filemode.Executable {
+			links = append(links, f)
+			continue
+		}
+		if err := r.writeFreshFile(root, f); err != nil {
+			return fmt.Errorf("%s: %w", f.path, err)
+		}
+	}
+	for _, f := range links {
+		if err := r.restoreFile(ctx, root, nil, f, false); err != nil {
+			return fmt.Errorf("%s: %w", f.path, err)
+		}
+	}
+	return nil
+}
+
+func (r *Repo) writeFreshFile(root *fsx.Root, f file) error {
+	data, err := r.blob(f.hash)
+	if err != nil {
+		return err
+	}
+	perm := fs.FileMode(0o666)
+	if f.mode == filemode.Executable {
+		perm = 0o777
+	}
+	out, err := root.CreateNew(filepath.FromSlash(f.path), perm)
+	if err != nil {
+		return err
+	}
+	_, err = out.Write(data)
+	return fsx.FullDisk(errors.Join(err, out.Close()))
 }
 
 // copyGitFolder makes the .git of a working copy: all that git asks for, and

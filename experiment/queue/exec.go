@@ -32,6 +32,9 @@ type RunOptions struct {
 	GPUs     []string // of this run; nil: CUDA_VISIBLE_DEVICES of the environment
 	Tracking experiment.TrackOptions
 	Push     bool // push the data that the run made
+	// Explain writes a failure into the output of the run, before the task
+	// counts as ended.
+	Explain func(error)
 }
 
 // RunTask runs the task of a message file that a worker claimed as this attempt.
@@ -64,13 +67,16 @@ func (q *Queue) run(ctx context.Context, c *claim, o RunOptions) (*experiment.Ou
 	stop := q.keepBeating(ctx, c.task.ID)
 	defer stop()
 	outcome, err := q.attempt(ctx, c, o)
+	if err != nil && o.Explain != nil {
+		o.Explain(err)
+	}
+	if a := c.task.record.last(); a != nil {
+		q.removeRoot(a.Root)
+	}
 	after, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
 	defer cancel()
 	if endErr := q.verdict(after, c, err); endErr != nil {
 		err = errors.Join(err, endErr)
-	}
-	if a := c.task.record.last(); a != nil {
-		q.removeRoot(a.Root)
 	}
 	return outcome, err
 }

@@ -30,11 +30,11 @@ func (q *Queue) Logs(ctx context.Context, name string, o LogOptions, w io.Writer
 	log := q.layout.log(t.Rev)
 	if o.Attempt > 0 && o.Attempt != t.Attempt {
 		log = attemptLog(log, o.Attempt)
-	} else if t.State == Queued && t.Attempt == 0 {
+	} else if t.State == Queued && t.Attempt == 0 && !(o.Follow && q.anyWorker()) {
 		return errs.Hint(errs.New(errs.NotFound, "Experiment '%s' is in queue but has not been started", name), "ctrx queue start")
 	}
-	if t.State == Queued && t.Attempt > 0 && o.Attempt == 0 {
-		o.Follow = false
+	if t.State == Queued && !q.anyWorker() {
+		o.Follow = false // it would be for long
 	}
 	f, err := os.Open(log)
 	if errors.Is(err, fs.ErrNotExist) && !o.Follow {
@@ -58,6 +58,12 @@ func (q *Queue) Logs(ctx context.Context, name string, o LogOptions, w io.Writer
 	defer tail.close()
 	_, err = q.follow(ctx, t, tail)
 	return err
+}
+
+// anyWorker tells whether somebody is there to run what waits.
+func (q *Queue) anyWorker() bool {
+	slots, err := q.slotsAtWork()
+	return err == nil && len(slots) > 0
 }
 
 // followPoll is how often a log that is being written is read.

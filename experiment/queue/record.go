@@ -77,10 +77,15 @@ func (r *record) end(outcome string, now time.Time) {
 	}
 }
 
-// readRecord gives the record of a task; nil where ctrx never had it.
+// readRecord gives the record of a task; nil where ctrx never had it. One that
+// cannot be read, as a power cut may leave it, counts as empty: whoever runs the
+// task then has no valid token.
 func (l layout) readRecord(id string) (*record, error) {
 	r := &record{}
 	ok, err := readJSON(l.record(id), r)
+	if errs.KindOf(err) == errs.ProjectFile {
+		return &record{Max: DefaultMaxAttempts}, nil
+	}
 	if err != nil || !ok {
 		return nil, err
 	}
@@ -142,7 +147,7 @@ func (l layout) checkFence(id string, number int) (*record, error) {
 	if err != nil {
 		return nil, err
 	}
-	if r == nil || r.number() != number || r.last().Outcome != "" {
+	if r == nil || number < 1 || r.number() != number || r.last().Outcome != "" {
 		return nil, errFenced
 	}
 	return r, nil

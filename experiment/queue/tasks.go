@@ -99,7 +99,8 @@ func (q *Queue) Tasks(ctx context.Context) ([]Task, error) {
 		}
 		t, ok, err := q.task(f)
 		if err != nil {
-			return nil, err
+			q.project.Warn("%v", err) // one bad file must not hide the others
+			continue
 		}
 		if !ok {
 			continue
@@ -107,6 +108,8 @@ func (q *Queue) Tasks(ctx context.Context) ([]Task, error) {
 		if t.Created = created[t.Rev]; t.Created.IsZero() {
 			if c, err := q.git.Commit(t.Rev); err == nil {
 				t.Created = c.Time
+			} else if t.record != nil && len(t.record.Attempts) > 0 {
+				t.Created = t.record.Attempts[0].Began
 			}
 		}
 		tasks = append(tasks, t)
@@ -261,20 +264,18 @@ func taskOf(m message, file string) Task {
 
 // takenTask tells a running task from a lost one and one that is done.
 func (q *Queue) takenTask(t *Task) error {
+	// A file that cannot be read is one that dvc is writing, or was writing when
+	// the machine went down: as good as none.
 	var proc processInfo
-	if ok, err := readJSON(q.layout.process(t.Rev), &proc); err != nil {
-		return err
-	} else if ok {
+	if ok, err := readJSON(q.layout.process(t.Rev), &proc); err == nil && ok {
 		t.PID, t.ReturnCode, t.Log = proc.PID, proc.ReturnCode, text(proc.Stdout)
 	}
 	if _, err := os.Stat(t.Log); err != nil {
 		t.Log = ""
 	}
 	var info runInfo
-	known, err := readJSON(q.layout.info(t.Rev), &info)
-	if err != nil {
-		return err
-	}
+	ok, err := readJSON(q.layout.info(t.Rev), &info)
+	known := err == nil && ok
 	if known {
 		t.Root, t.DVCDir = info.RootDir, projectBelow(info.DVCDir)
 		if t.Name == "" {
@@ -283,7 +284,7 @@ func (q *Queue) takenTask(t *Task) error {
 	}
 	var result taskResult
 	if _, err := readJSON(q.layout.result(t.ID), &result); err != nil {
-		return err
+		result = taskResult{}
 	}
 	switch {
 	case !result.done():
@@ -377,11 +378,7 @@ func (q *Queue) outside() ([]Task, error) {
 		}
 	}
 	for _, d := range dirs {
-		t, ok, err := d.task()
-		if err != nil {
-			return nil, err
-		}
-		if ok {
+		if t, ok := d.task(); ok {
 			tasks = append(tasks, t)
 		}
 	}
@@ -394,7 +391,7 @@ type layoutRun struct {
 	name   string // "workspace", or an absolute path without the suffix
 }
 
-func (d layoutRun) task() (Task, bool, error) {
+func (d layoutRun) task() (Task, bool) {
 	base := d.name
 	if !filepath.IsAbs(base) {
 		base = filepath.Join(d.layout.run(d.name), d.name)
@@ -402,19 +399,19 @@ func (d layoutRun) task() (Task, bool, error) {
 	var info runInfo
 	var proc processInfo
 	if ok, err := readJSON(base+".run", &info); err != nil || !ok {
-		return Task{}, false, err
+		return Task{}, false
 	}
 	if ok, err := readJSON(base+".json", &proc); err != nil || !ok {
-		return Task{}, false, err
+		return Task{}, false
 	}
 	if info.Status >= infoSuccess || proc.ReturnCode != nil || !process.Alive(proc.PID) {
-		return Task{}, false, nil
+		return Task{}, false
 	}
 	t := Task{
 		Rev: filepath.Base(base), Name: text(info.Name), Baseline: info.Baseline, Head: info.Baseline, State: Running,
 		Executor: info.Location, Root: info.RootDir, DVCDir: projectBelow(info.DVCDir), Log: text(proc.Stdout), PID: proc.PID,
 	}
-	return t, true, nil
+	return t, true
 }
 
 // projectBelow turns the path of a .dvc folder into that of the project.

@@ -36,9 +36,9 @@ func (q *Queue) RunTemp(ctx context.Context, o PutOptions, run RunOptions) (*exp
 	}
 	run.Sink = &loggedSink{to: run.Sink, log: log}
 	run.Stdio.Out, run.Stdio.Err, run.Stdio.Terminal = io.MultiWriter(run.Stdio.Out, log), io.MultiWriter(run.Stdio.Err, log), false
+	run.Explain = func(err error) { fmt.Fprintf(log, "error: %s\n", err) }
 	outcome, err := q.run(ctx, c, run)
 	if err != nil {
-		fmt.Fprintf(log, "error: %s\n", err)
 		err = errs.Hint(err, "the failed run is kept: ctrx queue logs %s; again, where it broke: ctrx queue retry %s", c.task.Name, c.task.Name)
 	}
 	if closeErr := log.Close(); err == nil {

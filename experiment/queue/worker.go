@@ -67,6 +67,12 @@ func (l layout) slotInfo(slot int) string {
 	return filepath.Join(l.slots(), fmt.Sprintf("%d.json", slot))
 }
 
+// slotWait is the lock of the worker that waits for a slot: one whose worker
+// was killed is held by the run that goes on.
+func (l layout) slotWait(slot int) string {
+	return filepath.Join(l.slots(), fmt.Sprintf("%d.wait", slot))
+}
+
 // slotStop asks the worker of a slot to take no other task.
 func (l layout) slotStop(slot int) string {
 	return filepath.Join(l.slots(), fmt.Sprintf("%d.stop", slot))
@@ -101,11 +107,11 @@ func (q *Queue) Start(ctx context.Context, o StartOptions) (int, error) {
 		if err := removeFile(l.slotStop(slot)); err != nil { // one that is about to stop goes on
 			return started, err
 		}
-		held, err := fsx.Held(l.slotLock(slot))
+		there, err := q.hasWorker(slot)
 		if err != nil {
 			return started, err
 		}
-		if held {
+		if there {
 			continue
 		}
 		if err := q.spawn(slot, o); err != nil {
@@ -116,7 +122,21 @@ func (q *Queue) Start(ctx context.Context, o StartOptions) (int, error) {
 	return started, nil
 }
 
-// spawn starts a worker and waits until it has its slot.
+// hasWorker tells whether a slot has a living worker, or one that waits for it.
+func (q *Queue) hasWorker(slot int) (bool, error) {
+	if waits, err := fsx.Held(q.layout.slotWait(slot)); err != nil || waits {
+		return waits, err
+	}
+	held, err := fsx.Held(q.layout.slotLock(slot))
+	if err != nil || !held {
+		return false, err
+	}
+	var state slotState
+	known, err := readJSON(q.layout.slotInfo(slot), &state)
+	return err != nil || !known || state.Worker.Alive(), nil
+}
+
+// spawn starts a worker and waits until it is there.
 func (q *Queue) spawn(slot int, o StartOptions) error {
 	log, err := os.OpenFile(q.layout.workerLog(slot), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o666)
 	if err != nil {
@@ -138,7 +158,7 @@ func (q *Queue) spawn(slot int, o StartOptions) error {
 			return err
 		case <-time.After(5 * time.Millisecond):
 		}
-		if held, err := fsx.Held(q.layout.slotLock(slot)); held || err != nil {
+		if there, err := q.hasWorker(slot); there || err != nil {
 			return err
 		}
 	}
@@ -176,12 +196,8 @@ type worker struct {
 // nothing runs, or until it is asked to stop. Another worker that has the slot
 // is no error.
 func (q *Queue) Work(ctx context.Context, o WorkOptions) error {
-	slot, err := fsx.Lock(ctx, q.layout.slotLock(o.Slot), time.Second)
-	var locked *fsx.LockedError
-	if errors.As(err, &locked) {
-		return nil
-	}
-	if err != nil {
+	slot, err := q.takeSlot(ctx, o.Slot)
+	if err != nil || slot == nil {
 		return err
 	}
 	defer slot.File().Close()
@@ -193,6 +209,30 @@ func (q *Queue) Work(ctx context.Context, o WorkOptions) error {
 		again, err := w.next(ctx)
 		if err != nil || !again {
 			return errors.Join(err, removeFile(q.layout.slotInfo(o.Slot)))
+		}
+	}
+}
+
+// takeSlot takes a slot, and waits for the end of a run that outlived the
+// slot's worker. It is nil when another worker is there, or waits.
+func (q *Queue) takeSlot(ctx context.Context, number int) (*fsx.FileLock, error) {
+	var locked *fsx.LockedError
+	wait, err := fsx.Lock(ctx, q.layout.slotWait(number), time.Second)
+	if errors.As(err, &locked) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer wait.File().Close()
+	for {
+		slot, err := fsx.Lock(ctx, q.layout.slotLock(number), 200*time.Millisecond)
+		if !errors.As(err, &locked) {
+			return slot, err
+		}
+		var state slotState
+		if known, err := readJSON(q.layout.slotInfo(number), &state); err != nil || !known || state.Worker.Alive() {
+			return nil, err
 		}
 	}
 }
@@ -426,7 +466,7 @@ func (q *Queue) slotsAtWork() ([]slot, error) {
 		}
 		s := slot{number: n}
 		if _, err := readJSON(q.layout.slotInfo(n), &s.state); err != nil {
-			return nil, err
+			s.state = slotState{}
 		}
 		slots = append(slots, s)
 	}

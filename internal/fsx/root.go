@@ -174,6 +174,16 @@ func (r *Root) Create(name string, perm fs.FileMode) (*Temp, error) {
 	return createTemp(r.root, name, perm)
 }
 
+// CreateNew makes a file that does not exist, in a folder that does. It appears
+// at once and empty: for places that nobody looks at yet.
+func (r *Root) CreateNew(name string, perm fs.FileMode) (*os.File, error) {
+	if err := r.Check(name); err != nil {
+		return nil, err
+	}
+	f, err := r.root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, perm)
+	return f, FullDisk(err)
+}
+
 // WriteFile is the function WriteFile below this folder; it makes missing
 // folders.
 func (r *Root) WriteFile(name string, data []byte, perm fs.FileMode) error {

@@ -494,9 +494,18 @@ func (a *app) queueRunCommand() *cobra.Command {
 				defer slot.Close()
 			}
 			return a.queue(c.Context(), func(p *pipeline.Project, q *queue.Queue) error {
-				return q.RunTask(c.Context(), file, attempt, lease, queue.RunOptions{
+				explained := false
+				err := q.RunTask(c.Context(), file, attempt, lease, queue.RunOptions{
 					Args: a.args, Env: a.Env, Sink: a.printer, Stdio: a.stdio(), Jobs: jobs, Tracking: a.trackOptions(p),
+					Explain: func(err error) {
+						explained = true
+						a.printError(err)
+					},
 				})
+				if explained {
+					return statusCode(errs.KindOf(err).ExitCode())
+				}
+				return err
 			})
 		},
 	}
