@@ -58,7 +58,8 @@ type Runner interface {
 // TrialSpec is an experiment to run.
 type TrialSpec struct {
 	Experiment string   // its name
-	Snapshot   string   // commit that it starts from
+	Baseline   string   // commit that it is an experiment of
+	Snapshot   string   // commit with the files that it starts from
 	Params     []string // -S arguments, no sweeps
 	Targets    []string
 	CopyPaths  []string
@@ -395,7 +396,7 @@ func (s *sweeper) takeUp(ctx context.Context) error {
 // spec says how a trial is run.
 func (s *sweeper) spec(t *Trial) TrialSpec {
 	return TrialSpec{
-		Experiment: t.Experiment, Snapshot: s.plan.Snapshot, Params: t.Params, Targets: s.plan.Targets, CopyPaths: s.plan.CopyPaths, Dir: s.plan.Dir,
+		Experiment: t.Experiment, Baseline: s.plan.Baseline, Snapshot: s.plan.Snapshot, Params: t.Params, Targets: s.plan.Targets, CopyPaths: s.plan.CopyPaths, Dir: s.plan.Dir,
 		Rand: rand.New(rand.NewPCG(s.o.Rand.Uint64(), s.o.Rand.Uint64())),
 	}
 }

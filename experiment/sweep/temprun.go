@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"ctrx/experiment/queue"
-	"ctrx/internal/errs"
 	"ctrx/internal/event"
 	"ctrx/internal/fsx"
 	"ctrx/pipeline"
@@ -102,11 +101,5 @@ func pause(ctx context.Context, r *rand.Rand) error {
 // Forget implements Runner: the task of a run that was cut off stays in the
 // queue as a lost or failed one.
 func (r *tempRunner) Forget(ctx context.Context, t TrialSpec) error {
-	return r.open(ctx, t, func(q *queue.Queue, _ event.Sink) error {
-		_, err := q.Remove(ctx, queue.Selection{Names: []string{t.Experiment}})
-		if errs.KindOf(err) == errs.NotFound {
-			return nil
-		}
-		return err
-	})
+	return r.open(ctx, t, func(q *queue.Queue, _ event.Sink) error { return q.Forget(ctx, t.Baseline, t.Experiment) })
 }
