@@ -64,6 +64,11 @@ func TestPointsLieInTheSpace(t *testing.T) {
 			}
 			for i, o := range set {
 				a := &s.Axes[i]
+				// The text alone gives the same value, as workers and dvc read it.
+				read, err := dvcfile.ParseOverride(arguments(set)[i])
+				if err != nil || len(read) != 1 || !dvcfile.Equal(read[0].Value, o.Value) || read[0].Text != o.Text {
+					t.Fatalf("%s: %s is read as %v, %v", method, o.Text, read, err)
+				}
 				if a.Kind == dvcfile.Interval {
 					if back, ok := a.At(number(t, o)); !ok || back.Text != o.Text {
 						t.Fatalf("%s: %s is no point of %s", method, o.Text, a.Name)

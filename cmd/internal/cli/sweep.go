@@ -107,6 +107,12 @@ func (a *app) printSweep(r *sweep.Report, top int) {
 	if r.Stopped != "" {
 		a.printf("Stopped: %s.\n", r.Stopped)
 	}
+	for _, t := range r.Trials {
+		if t.State == sweep.Failed && t.Commit == "" {
+			a.printf("What a failed trial printed: ctrx queue logs %s\n", t.Experiment)
+			break
+		}
+	}
 	best := r.Sorted()
 	if len(best) == 0 {
 		return
