@@ -73,6 +73,7 @@ var owners = map[string][]string{
 	"github.com/go-git/":              {"ctrx/gitops"},
 	"gopkg.in/yaml.v3":                {"ctrx/internal/settings", "ctrx/pipeline/dvcfile"},
 	"github.com/pelletier/go-toml/":   {"ctrx/pipeline/dvcfile", "ctrx/pipeline/pyenv"},
+	"gonum.org/v1/gonum/":             {"ctrx/experiment/sweep"},
 	"gonum.org/v1/plot":               {"ctrx/report/plots/svg"},
 	"modernc.org/sqlite":              {"ctrx/tracking/server"},
 	"github.com/spf13/":               {"ctrx/cmd/internal/cli"},

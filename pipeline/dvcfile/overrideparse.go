@@ -25,8 +25,8 @@ func parseOverrideIn(file, text string) (*parsedOverride, error) {
 	switch v := parsed.value.(type) {
 	case *globSweep:
 		return nil, errs.New(errs.Usage, "Glob override '%s' is not supported.", v.input(text))
-	case *intervalSweep:
-		return nil, badOverride(text, "an interval has no list of values; use range(start, stop, step) or choice(...)")
+	case *distribution:
+		return nil, badOverride(text, "a distribution has no list of values: `ctrx exp sweep` draws from it; for a list use range(start, stop, step) or choice(...)")
 	}
 	return parsed, nil
 }

@@ -31,13 +31,6 @@ type rangeSweep struct {
 	shuffle           string
 }
 
-// intervalSweep is interval(a, b): without a sampler it has no values.
-type intervalSweep struct{}
-
-func (*intervalSweep) values() ([]any, error) {
-	return nil, errors.New("an interval has no list of values")
-}
-
 // globSweep is glob(...), which only config groups have.
 type globSweep struct{ Glob }
 
