@@ -94,9 +94,8 @@ const header = "CUST_ID,BALANCE,BALANCE_FREQUENCY,PURCHASES,ONEOFF_PURCHASES,INS
 	"PURCHASES_FREQUENCY,ONEOFF_PURCHASES_FREQUENCY,PURCHASES_INSTALLMENTS_FREQUENCY,CASH_ADVANCE_FREQUENCY," +
 	"CASH_ADVANCE_TRX,PURCHASES_TRX,CREDIT_LIMIT,PAYMENTS,MINIMUM_PAYMENTS,PRC_FULL_PAYMENT,TENURE"
 
-// All stages, with each way to encode, on made-up customers (each model is in the
-// grid that cmd/ctrx runs): the
-// results are whole and the same each time.
+// All stages, with each way to encode, on made-up customers: the results are
+// whole and the same each time. All models are in the grid that cmd/ctrx runs.
 func TestSegmentationStages(t *testing.T) {
 	testreq.NeedModules(t, "sklearn", "matplotlib")
 	made := []string{"data/customers.csv", "data/prepared.csv", "data/encoding.csv", "data/labels.csv", "data/segments.csv",
