@@ -97,7 +97,11 @@ type newEntry struct {
 
 // prepare writes the stash commits of the entries.
 func (q *Queue) prepare(ctx context.Context, o PutOptions, sweeps bool) ([]newEntry, error) {
-	sets, isSweep, err := dvcfile.ExpandOverrides(o.SetParams)
+	args, err := experiment.ExpandGlobs(q.project, o.SetParams, o.NoHydra)
+	if err != nil {
+		return nil, err
+	}
+	sets, isSweep, err := dvcfile.ExpandOverrides(args)
 	if err != nil {
 		return nil, err
 	}

@@ -34,6 +34,7 @@ var rank = []struct {
 	{"ctrx/cmd/internal/cli", 8},
 	{"ctrx/bench", 8},
 	{"ctrx/experiment", 7},
+	{"ctrx/report/plots", 7},
 	{"ctrx/report", 6},
 	{"ctrx/pipeline/pyenv", 2},
 	{"ctrx/pipeline/dvcfile", 4},
