@@ -120,7 +120,7 @@ func (a *app) startOptions(jobs, attempts int, failFast bool, gpus []string) (qu
 }
 
 func (a *app) queueStartCommand() *cobra.Command {
-	var jobs, slots, attempts int
+	var jobs, slots, attempts, stages int
 	var failFast bool
 	var gpus []string
 	c := &cobra.Command{
@@ -137,6 +137,7 @@ func (a *app) queueStartCommand() *cobra.Command {
 				if err != nil {
 					return err
 				}
+				o.StageJobs = stages
 				n, err := q.Start(c.Context(), o)
 				if err != nil {
 					return err
@@ -156,6 +157,7 @@ func (a *app) queueStartCommand() *cobra.Command {
 	f := c.Flags()
 	f.IntVarP(&jobs, "jobs", "j", 1, "number of workers, those that are there included")
 	f.IntVar(&slots, "slots", 0, "the same; reads better with --gpus")
+	f.IntVar(&stages, "stage-jobs", 1, "number of stages that run at the same time within an experiment")
 	f.StringSliceVar(&gpus, "gpus", nil, "`GPUs` to share out among the workers, as in 0-3 or 0,2")
 	workerFlags(f, &attempts, &failFast)
 	c.MarkFlagsMutuallyExclusive("jobs", "slots")
