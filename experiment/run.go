@@ -57,7 +57,11 @@ func Run(ctx context.Context, p *pipeline.Project, o RunOptions) (*Outcome, erro
 	if _, err := p.Repo(); err != nil {
 		return nil, err
 	}
-	overrides, err := parseSetParams(o.SetParams)
+	args, err := ExpandGlobs(p, o.SetParams, o.NoHydra)
+	if err != nil {
+		return nil, err
+	}
+	overrides, err := parseSetParams(args)
 	if err != nil {
 		return nil, err
 	}
@@ -213,6 +217,7 @@ type ParamsFile struct {
 type Params struct {
 	project *pipeline.Project
 	noHydra bool
+	from    *gitops.Tree // nil: the work tree alone
 	read    map[string][]byte
 }
 
@@ -221,6 +226,12 @@ type Params struct {
 // noHydra.
 func NewParams(p *pipeline.Project, noHydra bool) *Params {
 	return &Params{project: p, noHydra: noHydra, read: map[string][]byte{}}
+}
+
+// NewParamsOf edits the params files as they are in a commit. One that is not
+// there, as Git does not know it, is taken from the work tree.
+func NewParamsOf(p *pipeline.Project, from *gitops.Tree, noHydra bool) *Params {
+	return &Params{project: p, noHydra: noHydra, from: from, read: map[string][]byte{}}
 }
 
 // Edit applies one set of overrides and gives the files that it changes, in the
@@ -249,7 +260,7 @@ func (ps *Params) Edit(overrides []dvcfile.Override) ([]ParamsFile, error) {
 		}
 		files[i].Data = data
 	}
-	if made != nil && made.isNew(ps.project) {
+	if made != nil && (ps.from != nil || made.isNew(ps.project)) {
 		files = append(files, ParamsFile{Rel: made.Rel, Data: made.Data})
 	}
 	return files, nil
@@ -268,7 +279,14 @@ func (ps *Params) load(name string) (string, error) {
 	if _, seen := ps.read[rel]; seen {
 		return rel, nil
 	}
-	data, err := os.ReadFile(p.Abs(rel))
+	var data []byte
+	err = fs.ErrNotExist
+	if ps.from != nil {
+		data, err = ps.from.ReadFile(p.GitPath(rel))
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		data, err = os.ReadFile(p.Abs(rel))
+	}
 	if errors.Is(err, fs.ErrNotExist) {
 		return "", errs.Hint(errs.New(errs.NotFound, "parameters file '%s' does not exist", name), "create it, or name another: -S FILE:KEY=VALUE")
 	}
@@ -437,14 +455,21 @@ func (r *run) filesToKeep(ix *pipeline.Index, steps []pipeline.Step) []string {
 func (r *run) afterwards(ctx context.Context, ix *pipeline.Index) error {
 	p := r.project
 	var err error
-	auto := p.Config.Bool("exp", "auto_push", false)
 	r.outcome.Metrics, err = p.Metrics(ctx, ix, nil)
 	if err != nil {
 		return err
 	}
 	r.outcome.Params, err = p.Params(ctx, ix, pipeline.ParamsOptions{DepsOnly: true})
-	if err != nil || !r.options.Push && !auto && !p.Ctrx.Exp.Push {
+	if err != nil {
 		return err
+	}
+	if remote, auto := autoPush(r.home()); auto {
+		if err := r.autoPush(ctx, remote); err != nil {
+			return err
+		}
+	}
+	if !r.options.Push && !p.Ctrx.Exp.Push {
+		return nil
 	}
 	t, err := p.Push(ctx, pipeline.TransferOptions{})
 	if err != nil {

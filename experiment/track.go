@@ -24,7 +24,8 @@ type TrackOptions struct {
 	Off     bool
 	Config  tracking.Config // URI, experiment name, project folder, environment
 	User    string
-	Version string // of ctrx, for the tag ctrx.version
+	Version string         // of ctrx, for the tag ctrx.version
+	Tags    []tracking.Tag // more tags for the run
 }
 
 // TrackedRun is what became of the MLflow run.
@@ -150,15 +151,20 @@ func (t *tracker) close() {
 	t.client = nil
 }
 
-// startTags are the tags known before the first stage runs.
-func (t *tracker) startTags(d runDescription) []tracking.Tag {
-	tags := []tracking.Tag{
-		{Key: "mlflow.user", Value: t.options.User}, // where MLflow's UI and client look for it
+// startTags are the tags of every run.
+func (o TrackOptions) startTags(entry string) []tracking.Tag {
+	return []tracking.Tag{
+		{Key: "mlflow.user", Value: o.User}, // where MLflow's UI and client look for it
 		{Key: "mlflow.source.type", Value: "LOCAL"},
 		{Key: "mlflow.source.name", Value: "dvc.yaml"},
-		{Key: "mlflow.project.entryPoint", Value: d.Entry},
-		{Key: "ctrx.version", Value: t.options.Version},
+		{Key: "mlflow.project.entryPoint", Value: entry},
+		{Key: "ctrx.version", Value: o.Version},
 	}
+}
+
+// startTags are the tags known before the first stage runs.
+func (t *tracker) startTags(d runDescription) []tracking.Tag {
+	tags := append(t.options.startTags(d.Entry), t.options.Tags...)
 	if d.Ref != "" {
 		tags = append(tags, tracking.Tag{Key: "ctrx.experiment", Value: d.Name}, tracking.Tag{Key: "ctrx.experiment.ref", Value: d.Ref})
 	}

@@ -120,6 +120,32 @@ func (c *Client) StartRun(ctx context.Context, spec RunSpec) (*Run, error) {
 	return r, nil
 }
 
+// ContinueRun goes on with a run that the server has. Its status stays what it
+// is until Finish. A run that is unknown or deleted is errs.NotFound.
+func (c *Client) ContinueRun(ctx context.Context, id string) (*Run, error) {
+	found, err := c.getRun(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	info := found.Info
+	if info.LifecycleStage == "deleted" {
+		return nil, errs.New(errs.NotFound, "run %s is deleted on %s", id, c.URI())
+	}
+	r := &Run{c: c, params: map[string]string{}, id: id, experimentID: info.ExperimentID, artifactURI: info.ArtifactURI}
+	record := recordOf(found)
+	if r.key = record.Tag(RunKeyTag); r.key == "" { // not begun by ctrx
+		if r.key, err = c.cfg.newKey(); err != nil {
+			return nil, err
+		}
+	}
+	for _, p := range record.Params {
+		r.params[p.Key] = p.Value
+	}
+	r.header = operation{Op: opCreate, Version: spoolVersion, Key: r.key, URI: c.URI(), Experiment: c.experimentName(),
+		Name: record.Name, User: record.User, StartTime: record.StartTime.UnixMilli(), RunID: id, ArtifactURI: r.artifactURI}
+	return r, nil
+}
+
 // mayspool tells whether a failure is one that the spool is for.
 func (c *Client) mayspool(ctx context.Context, err error) bool {
 	if c.cfg.OnError != Spool || ctx.Err() != nil {

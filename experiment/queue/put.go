@@ -34,6 +34,9 @@ type PutOptions struct {
 	NoHydra   bool     // params.yaml is not composed of config groups
 	Priority  int      // higher runs first
 	Rand      *rand.Rand
+	// Snapshot is a commit of Queue.Snapshot whose files and baseline the
+	// experiments start from; "" is the work tree as it is now, and HEAD.
+	Snapshot string
 }
 
 // Added is an experiment that was put into the queue.
@@ -94,7 +97,11 @@ type newEntry struct {
 
 // prepare writes the stash commits of the entries.
 func (q *Queue) prepare(ctx context.Context, o PutOptions, sweeps bool) ([]newEntry, error) {
-	sets, isSweep, err := dvcfile.ExpandOverrides(o.SetParams)
+	args, err := experiment.ExpandGlobs(q.project, o.SetParams, o.NoHydra)
+	if err != nil {
+		return nil, err
+	}
+	sets, isSweep, err := dvcfile.ExpandOverrides(args)
 	if err != nil {
 		return nil, err
 	}
@@ -161,24 +168,13 @@ func (q *Queue) newBatch(ctx context.Context, o PutOptions) (*batch, error) {
 	p := q.project
 	b := &batch{queue: q, o: o, params: experiment.NewParams(p, o.NoHydra)}
 	var err error
-	if b.head, err = q.git.Head(); err != nil || b.head.Commit == "" {
-		return nil, errs.Hint(errors.Join(errs.New(errs.NotFound, "the repository has no commit yet, and an experiment needs one to start from"), err), "git add -A && git commit -m 'first'")
+	if o.Snapshot == "" {
+		b.head, b.tree, err = q.workTree(ctx)
+	} else {
+		err = b.fromSnapshot()
 	}
-	if b.tree, err = q.git.WriteTree(ctx, nil); err != nil {
-		return nil, err
-	}
-	data, err := p.DataNow(ctx)
 	if err != nil {
 		return nil, err
-	}
-	if len(data) > 0 {
-		files := map[string][]byte{}
-		for rel, content := range data {
-			files[p.GitPath(rel)] = content
-		}
-		if b.tree, err = q.git.EditTree(b.tree, files); err != nil {
-			return nil, err
-		}
 	}
 	if b.by = q.git.Identity(ctx); b.by.Default {
 		p.Warn("Git has no user.name and user.email: the entry is committed as %s <%s>", b.by.Name, b.by.Email)
@@ -190,6 +186,63 @@ func (q *Queue) newBatch(ctx context.Context, o PutOptions) (*batch, error) {
 	}
 	b.copies, err = copyPaths(p, o.CopyPaths)
 	return b, err
+}
+
+// workTree gives the commit that the user stands on and the Git tree of the
+// work tree, with the present state of tracked data.
+func (q *Queue) workTree(ctx context.Context) (head gitops.Head, tree string, err error) {
+	p := q.project
+	if head, err = q.git.Head(); err != nil || head.Commit == "" {
+		return head, "", errs.Hint(errors.Join(errs.New(errs.NotFound, "the repository has no commit yet, and an experiment needs one to start from"), err), "git add -A && git commit -m 'first'")
+	}
+	if tree, err = q.git.WriteTree(ctx, nil); err != nil {
+		return head, "", err
+	}
+	data, err := p.DataNow(ctx)
+	if err != nil || len(data) == 0 {
+		return head, tree, err
+	}
+	files := map[string][]byte{}
+	for rel, content := range data {
+		files[p.GitPath(rel)] = content
+	}
+	tree, err = q.git.EditTree(tree, files)
+	return head, tree, err
+}
+
+// Snapshot writes a commit that holds the work tree as it is now, on top of
+// HEAD, so that experiments queued later still start from it. No ref names it.
+func (q *Queue) Snapshot(ctx context.Context) (commit, baseline string, err error) {
+	lock, err := q.project.Lock(ctx)
+	if err != nil {
+		return "", "", err
+	}
+	defer lock.Unlock()
+	head, tree, err := q.workTree(ctx)
+	if err != nil {
+		return "", "", err
+	}
+	by := q.git.Identity(ctx)
+	by.When = q.now()
+	commit, err = q.git.CommitTree(tree, gitops.CommitSpec{Parent: head.Commit, Message: "ctrx: snapshot of the work tree", Author: by})
+	return commit, head.Commit, err
+}
+
+func (b *batch) fromSnapshot() error {
+	git := b.queue.git
+	info, err := git.Commit(b.o.Snapshot)
+	if err != nil {
+		return fmt.Errorf("the snapshot %s: %w", b.o.Snapshot, err)
+	}
+	if len(info.Parents) != 1 {
+		return errs.New(errs.Usage, "%s is no snapshot of a work tree", b.o.Snapshot)
+	}
+	tree, err := git.Tree(b.o.Snapshot)
+	if err != nil {
+		return err
+	}
+	b.head, b.tree, b.params = gitops.Head{Commit: info.Parents[0]}, info.Tree, experiment.NewParamsOf(b.queue.project, tree, b.o.NoHydra)
+	return nil
 }
 
 // fromRoot names targets as from the root of the project, where runs of the

@@ -34,6 +34,7 @@ var rank = []struct {
 	{"ctrx/cmd/internal/cli", 8},
 	{"ctrx/bench", 8},
 	{"ctrx/experiment", 7},
+	{"ctrx/report/plots", 7},
 	{"ctrx/report", 6},
 	{"ctrx/pipeline/pyenv", 2},
 	{"ctrx/pipeline/dvcfile", 4},
@@ -51,12 +52,13 @@ var rank = []struct {
 // allow it: storage knows neither Git nor MLflow, tracking knows no DVC, the
 // example knows nothing of the tool.
 var apart = map[string][]string{
-	"ctrx/tracking": {"ctrx/pipeline", "ctrx/storage", "ctrx/gitops"},
-	"ctrx/gitops":   {"ctrx/pipeline", "ctrx/storage", "ctrx/tracking"},
-	"ctrx/report":   {"ctrx/gitops", "ctrx/tracking", "ctrx/storage"},
-	"ctrx/pipeline": {"ctrx/tracking", "ctrx/experiment"},
-	"ctrx/ctr":      {"ctrx/internal", "ctrx/storage", "ctrx/pipeline"},
-	"ctrx/cmd/ctr":  {"ctrx/internal", "ctrx/storage", "ctrx/pipeline"},
+	"ctrx/tracking":       {"ctrx/pipeline", "ctrx/storage", "ctrx/gitops"},
+	"ctrx/gitops":         {"ctrx/pipeline", "ctrx/storage", "ctrx/tracking"},
+	"ctrx/report":         {"ctrx/gitops", "ctrx/tracking", "ctrx/storage"},
+	"ctrx/pipeline":       {"ctrx/tracking", "ctrx/experiment"},
+	"ctrx/pipeline/hydra": {"ctrx/storage", "ctrx/gitops", "ctrx/tracking"},
+	"ctrx/ctr":            {"ctrx/internal", "ctrx/storage", "ctrx/pipeline"},
+	"ctrx/cmd/ctr":        {"ctrx/internal", "ctrx/storage", "ctrx/pipeline"},
 }
 
 // forTests are packages that only tests may import.
@@ -72,6 +74,7 @@ var owners = map[string][]string{
 	"github.com/go-git/":              {"ctrx/gitops"},
 	"gopkg.in/yaml.v3":                {"ctrx/internal/settings", "ctrx/pipeline/dvcfile"},
 	"github.com/pelletier/go-toml/":   {"ctrx/pipeline/dvcfile", "ctrx/pipeline/pyenv"},
+	"gonum.org/v1/gonum/":             {"ctrx/experiment/sweep"},
 	"gonum.org/v1/plot":               {"ctrx/report/plots/svg"},
 	"modernc.org/sqlite":              {"ctrx/tracking/server"},
 	"github.com/spf13/":               {"ctrx/cmd/internal/cli"},

@@ -86,6 +86,19 @@ func NeedModules(t testing.TB, modules ...string) {
 	}
 }
 
+// NeedPackages is Need(Python) plus a pip that can make environments and fetch
+// these packages ("name==1.2").
+func NeedPackages(t testing.TB, packages ...string) {
+	t.Helper()
+	Need(t, Python)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	args := append([]string{"-m", "pip", "download", "--quiet", "--no-input", "--disable-pip-version-check", "--no-deps", "--retries", "1", "--dest", t.TempDir()}, packages...)
+	if exec.CommandContext(ctx, "python3", "-c", "import venv, ensurepip").Run() != nil || exec.CommandContext(ctx, "python3", args...).Run() != nil {
+		missing(t, Python, "python3 cannot make an environment with "+strings.Join(packages, ", "))
+	}
+}
+
 func missing(t testing.TB, r Requirement, why string) {
 	t.Helper()
 	if Required(r) {

@@ -242,3 +242,8 @@ func badOverride(input, problem string) error {
 	return errs.Hint(err, "forms: key=value, +key=value, ++key=value, ~key, file.yaml:key=value; "+
 		"quote a value with special characters for the shell and for ctrx: -S 'key=\"a, b\"'")
 }
+
+// ValueText is the value as the canonical text has it.
+func (o Override) ValueText() string {
+	return strings.TrimPrefix(strings.TrimPrefix(o.Text, o.keyText()), "=")
+}

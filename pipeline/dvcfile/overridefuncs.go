@@ -39,11 +39,15 @@ func (c hydraCall) eval(text string) (any, error) {
 	case "range":
 		return c.makeRange()
 	case "interval":
-		_, err := c.bind("start", "end")
-		return &intervalSweep{}, err
+		return c.continuous("start", "end", false)
+	case "uniform", "loguniform":
+		return c.continuous("low", "high", c.name == "loguniform")
+	case "quniform":
+		return c.quniform()
+	case "randint", "lograndint":
+		return c.randint(c.name == "lograndint")
 	case "glob":
-		_, err := c.bind("include", "exclude?")
-		return &globSweep{}, err
+		return c.glob()
 	case "tag":
 		return c.tag()
 	case "sort":
@@ -51,7 +55,8 @@ func (c hydraCall) eval(text string) (any, error) {
 	case "shuffle":
 		return c.shuffleArgs()
 	}
-	return nil, fmt.Errorf("unknown function '%s'; there are bool, choice, float, glob, int, interval, range, shuffle, sort, str, tag", c.name)
+	return nil, fmt.Errorf("unknown function '%s'; there are bool, choice, float, glob, int, interval, range, shuffle, sort, str, tag, "+
+		"and for sweeps loguniform, lograndint, quniform, randint, uniform", c.name)
 }
 
 // bind gives the arguments in the order of the parameters; a name that ends
@@ -149,10 +154,10 @@ func (k castKind) apply(v any) (any, error) {
 			return nil, err
 		}
 		return &rangeSweep{start: parts[0], stop: parts[1], step: parts[2]}, nil
-	case *intervalSweep:
-		return v, nil
 	case *globSweep:
 		return nil, errors.New("the options that a glob() finds cannot be cast")
+	case *distribution:
+		return v.cast(k)
 	}
 	return k.scalar(v)
 }
@@ -273,6 +278,35 @@ func (c hydraCall) makeRange() (any, error) {
 	return r, nil
 }
 
+func (c hydraCall) glob() (any, error) {
+	args, err := c.bind("include", "exclude?")
+	if err != nil {
+		return nil, err
+	}
+	g := &globSweep{}
+	for i, into := range []*[]string{&g.Include, &g.Exclude} {
+		switch v := plainHydra(args[i]).(type) {
+		case nil:
+			if i == 0 {
+				return nil, errors.New("glob() needs patterns")
+			}
+		case string:
+			*into = []string{v}
+		case []Value:
+			for _, e := range v {
+				s, ok := e.(string)
+				if !ok {
+					return nil, errors.New("the patterns of glob() are strings")
+				}
+				*into = append(*into, s)
+			}
+		default:
+			return nil, errors.New("the patterns of glob() are strings")
+		}
+	}
+	return g, nil
+}
+
 func (c hydraCall) tag() (any, error) {
 	named, err := c.variadic("sweep")
 	if err != nil {
@@ -293,6 +327,11 @@ func (c hydraCall) tag() (any, error) {
 		if _, ok := t.(string); !ok {
 			return nil, errors.New("tags are strings")
 		}
+	}
+	if d, ok := last.(*distribution); ok && slices.Contains(args[:len(args)-1], any("log")) {
+		spread := *d
+		spread.log = true
+		return &spread, spread.check()
 	}
 	return last, nil
 }

@@ -31,15 +31,8 @@ type rangeSweep struct {
 	shuffle           string
 }
 
-// intervalSweep is interval(a, b): without a sampler it has no values.
-type intervalSweep struct{}
-
-func (*intervalSweep) values() ([]any, error) {
-	return nil, errors.New("an interval has no list of values")
-}
-
 // globSweep is glob(...), which only config groups have.
-type globSweep struct{}
+type globSweep struct{ Glob }
 
 func (*globSweep) values() ([]any, error)   { return nil, errors.New("glob is not supported") }
 func (*globSweep) input(text string) string { return text }

@@ -14,6 +14,7 @@ package pyenv
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -41,6 +42,7 @@ type Options struct {
 	Extras []string   // optional dependencies of a project to install, too
 	Env    []string   // environment of the installer
 	NoUV   bool       // use pip even where uv is installed
+	For    string     // what needs the environment, for messages; "" is a stage's meta.ctrx.python
 	Sink   event.Sink // progress
 }
 
@@ -62,7 +64,7 @@ func Ensure(ctx context.Context, o Options) (Environment, error) {
 	if err != nil {
 		return Environment{}, err
 	}
-	python, version, err := interpreter(ctx, o.Env)
+	python, version, err := interpreter(ctx, o)
 	if err != nil {
 		return Environment{}, err
 	}
@@ -165,14 +167,14 @@ func (e Environment) Environ(base []string) []string {
 }
 
 // interpreter finds Python 3 and its version.
-func interpreter(ctx context.Context, env []string) (path, version string, err error) {
+func interpreter(ctx context.Context, o Options) (path, version string, err error) {
 	for _, name := range []string{"python3", "python"} {
 		found, err := exec.LookPath(name)
 		if err != nil {
 			continue
 		}
 		cmd := exec.CommandContext(ctx, found, "-c", "import sys; print(sys.implementation.cache_tag, sys.version.split()[0], sys.prefix)")
-		cmd.Env = env
+		cmd.Env = o.Env
 		if out, err := cmd.Output(); err == nil && bytes.Contains(out, []byte(" 3.")) {
 			return found, strings.TrimSpace(string(out)), nil
 		}
@@ -180,7 +182,7 @@ func interpreter(ctx context.Context, env []string) (path, version string, err e
 	if ctx.Err() != nil {
 		return "", "", context.Cause(ctx)
 	}
-	return "", "", errs.Hint(errs.New(errs.NotFound, "no Python 3 on PATH, but a stage needs one (meta.ctrx.python)"), "install Python 3.10 or newer, then repeat the command")
+	return "", "", errs.Hint(errs.New(errs.NotFound, "no Python 3 on PATH, but %s needs one", cmp.Or(o.For, "a stage (meta.ctrx.python)")), "install Python 3.10 or newer, then repeat the command")
 }
 
 // install fills an empty environment.

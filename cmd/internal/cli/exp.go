@@ -15,7 +15,7 @@ import (
 
 func (a *app) expCommand() *cobra.Command {
 	c := &cobra.Command{Use: "exp", Aliases: []string{"experiments"}, Short: "Run experiments and keep, compare and apply them"}
-	c.AddCommand(a.expRunCommand(), a.expShowCommand(), a.expListCommand(), a.expApplyCommand(), a.expDiffCommand(),
+	c.AddCommand(a.expRunCommand(), a.expSweepCommand(), a.expShowCommand(), a.expListCommand(), a.expApplyCommand(), a.expDiffCommand(),
 		a.expSaveCommand(), a.expRenameCommand(), a.expRemoveCommand(), a.expBranchCommand(), a.expPushCommand(), a.expPullCommand(),
 		a.expWatchCommand(), a.expCleanCommand())
 	return c
