@@ -30,12 +30,11 @@ var rank = []struct {
 	prefix string
 	rank   int
 }{
-	{"ctrx/cmd/ctrx", 9},
-	{"ctrx/cmd/internal/cli", 8},
-	{"ctrx/bench", 8},
-	{"ctrx/experiment", 7},
-	{"ctrx/report/plots", 7},
-	{"ctrx/report", 6},
+	{"ctrx/cmd/ctrx", 10},
+	{"ctrx/cmd/internal/cli", 9},
+	{"ctrx/bench", 9},
+	{"ctrx/experiment", 8},
+	{"ctrx/report", 7},
 	{"ctrx/pipeline/pyenv", 2},
 	{"ctrx/pipeline/dvcfile", 4},
 	{"ctrx/pipeline/hydra", 5},
