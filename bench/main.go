@@ -105,6 +105,10 @@ func contests(b *bench) []contest {
 		{name: "`metrics diff`, 200 stages", setup: large.edited, args: []string{"metrics", "diff"}},
 		{name: "`params diff`, 200 stages", setup: large.edited, args: []string{"params", "diff"}},
 		{name: "`exp run` of one changed stage of 20", setup: small.finished, prepare: change, args: []string{"exp", "run", "-S", "last=1", "-f", "-s", "s0-19"}},
+		{name: "`exp run -S` with one changed stage of 200", setup: large.finished, prepare: changeParam, args: []string{"exp", "run", "-S", "last=1"}, once: true},
+		{name: "`exp show --json` of 100 experiments, first", setup: large.experimented(100), prepare: forgetListing, args: []string{"exp", "show", "--json"}, once: true},
+		{name: "`exp show --json` of 100 experiments, again", setup: large.experimented(100), args: []string{"exp", "show", "--json"}},
+		{name: "`exp show --json` of 100 experiments of 20 stages, first", setup: small.experimented(100), prepare: forgetListing, args: []string{"exp", "show", "--json"}, once: true},
 		{name: folder, setup: smallFiles, prepare: forget, args: []string{"add", "-q", "data"}, limit: copyLimit},
 		{name: file, setup: bigFile, prepare: forget, args: []string{"add", "-q", "data"}, limit: copyLimit},
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -69,6 +70,41 @@ func (p pipeline) finished(b *bench, dir, program string) error {
 		}
 	}
 	return nil
+}
+
+// experimented is finished with a number of experiments, each of which has
+// another parameter and metric. They are made with git alone, for both programs
+// alike.
+func (p pipeline) experimented(n int) func(b *bench, dir, program string) error {
+	return func(b *bench, dir, program string) error {
+		if err := p.finished(b, dir, program); err != nil {
+			return err
+		}
+		script := fmt.Sprintf(`base=$(git rev-parse HEAD)
+for i in $(seq %d); do
+	echo "last: $i" > params.yaml
+	echo "{\"auc\": 0.$i}" > m.json
+	git add -u
+	commit=$(git commit-tree -p $base -m "experiment $i" $(git write-tree))
+	git update-ref refs/exps/$(echo $base | cut -c1-2)/$(echo $base | cut -c3-)/exp-$i $commit
+done
+git reset -q --hard`, n)
+		return b.do(dir, "/bin/sh", "-c", script)
+	}
+}
+
+// forgetListing removes what both programs remember of commits.
+func forgetListing(_ *bench, dir, _ string) error {
+	return errors.Join(os.RemoveAll(filepath.Join(dir, ".dvc/tmp/ctrx/exps")), os.RemoveAll(filepath.Join(dir, ".dvc/tmp/exps/cache")))
+}
+
+// changeParam is change, also for the run cache: each run has another value to
+// run with.
+func changeParam(b *bench, dir, program string) error {
+	if err := change(b, dir, program); err != nil {
+		return err
+	}
+	return os.RemoveAll(filepath.Join(dir, ".dvc/cache/runs"))
 }
 
 // edited is finished with another metric and parameter than the commit has.

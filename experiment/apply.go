@@ -2,7 +2,9 @@ package experiment
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -28,14 +30,24 @@ type Applied struct {
 }
 
 // Apply makes the work tree what an experiment, or any revision, holds: code,
-// parameters and data. HEAD and the branch stay. Uncommitted work is first
-// kept as a commit under refs/ctrx/apply-backup.
-func Apply(ctx context.Context, p *pipeline.Project, name string, now time.Time) (Applied, error) {
+// parameters and data; of a task of the queue the code and parameters that it
+// waits with. HEAD and the branch stay. Uncommitted work is first kept as a
+// commit under refs/ctrx/apply-backup.
+func Apply(ctx context.Context, p *pipeline.Project, name string, tasks TaskQueue, now time.Time) (Applied, error) {
 	repo, err := p.Repo()
 	if err != nil {
 		return Applied{}, err
 	}
 	commit, err := Resolve(repo, name)
+	if errs.KindOf(err) == errs.NotFound {
+		rev, queueErr := tasks.TaskOf(ctx, name)
+		if queueErr != nil {
+			return Applied{}, queueErr
+		}
+		if rev != "" {
+			commit, err = rev, nil
+		}
+	}
 	if err != nil {
 		return Applied{}, err
 	}
@@ -49,6 +61,10 @@ func Apply(ctx context.Context, p *pipeline.Project, name string, now time.Time)
 		return a, err
 	}
 	if err := p.Git.RestoreTree(ctx, commit); err != nil {
+		return a, fmt.Errorf("apply '%s': %w", name, err)
+	}
+	// A queued commit, and one that dvc saved, holds the arguments of its run.
+	if err := os.Remove(filepath.Join(p.TmpDir(), "repro.dat")); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return a, fmt.Errorf("apply '%s': %w", name, err)
 	}
 	done, err := p.CheckoutLocked(ctx, pipeline.CheckoutOptions{Force: true, AllowMissing: true})

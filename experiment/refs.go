@@ -1,6 +1,7 @@
 package experiment
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -33,6 +34,22 @@ func Refs(repo *gitops.Repo) ([]Ref, error) {
 	if err != nil {
 		return nil, fmt.Errorf("list experiments: %w", err)
 	}
+	return experimentsAmong(all), nil
+}
+
+// refsOf is Refs of a Git remote, or of the repository itself for "".
+func refsOf(ctx context.Context, repo *gitops.Repo, remote string) ([]Ref, error) {
+	if remote == "" {
+		return Refs(repo)
+	}
+	all, err := repo.RemoteRefs(ctx, remote, prefix+"*")
+	if err != nil {
+		return nil, err
+	}
+	return experimentsAmong(all), nil
+}
+
+func experimentsAmong(all []gitops.Ref) []Ref {
 	var found []Ref
 	for _, r := range all {
 		parts := strings.Split(strings.TrimPrefix(r.Name, prefix), "/")
@@ -41,7 +58,7 @@ func Refs(repo *gitops.Repo) ([]Ref, error) {
 		}
 		found = append(found, Ref{Name: parts[2], Baseline: parts[0] + parts[1], Commit: r.Commit, Full: r.Name})
 	}
-	return found, nil
+	return found
 }
 
 // Find resolves what a user calls an experiment: its name, its full ref or its
@@ -51,15 +68,24 @@ func Find(repo *gitops.Repo, name string) (Ref, error) {
 	if err != nil {
 		return Ref{}, err
 	}
+	return findAmong(repo, refs, name)
+}
+
+// errNoSuchName is matched where a name may be that of something else.
+var errNoSuchName = errors.New("not a valid experiment name")
+
+func findAmong(repo *gitops.Repo, refs []Ref, name string) (Ref, error) {
 	matches := slices.DeleteFunc(slices.Clone(refs), func(r Ref) bool {
 		return r.Name != name && r.Full != name && !(len(name) >= 7 && strings.HasPrefix(r.Commit, name))
 	})
+	if named := slices.DeleteFunc(slices.Clone(matches), func(r Ref) bool { return r.Name != name }); len(named) > 0 {
+		matches = named // a name goes before what is only like a commit
+	}
 	switch len(matches) {
 	case 1:
 		return matches[0], nil
 	case 0:
-		err := errs.New(errs.NotFound, "'%s' is not a valid experiment name", name)
-		return Ref{}, errs.Hint(err, "ctrx exp list --all-commits")
+		return Ref{}, errs.Hint(errs.New(errs.NotFound, "'%s' is %w", name, errNoSuchName), "ctrx exp list --all-commits")
 	}
 	head, err := repo.Head()
 	if err != nil {
@@ -76,6 +102,31 @@ func Find(repo *gitops.Repo, name string) (Ref, error) {
 	}
 	return Ref{}, errs.Hint(errs.New(errs.Conflict, "'%s' is the name of %d experiments of different baselines", name, len(matches)),
 		"name one of: %s", strings.Join(full, ", "))
+}
+
+// findAll finds experiments by name, each once. All names that are none are
+// told in one error.
+func findAll(repo *gitops.Repo, refs []Ref, names []string) ([]Ref, error) {
+	var found []Ref
+	var unknown []string
+	for _, n := range names {
+		r, err := findAmong(repo, refs, n)
+		switch {
+		case errors.Is(err, errNoSuchName):
+			unknown = append(unknown, n)
+		case err != nil:
+			return nil, err
+		case !slices.Contains(found, r):
+			found = append(found, r)
+		}
+	}
+	switch len(unknown) {
+	case 0:
+		return found, nil
+	case 1:
+		return nil, errs.Hint(errs.New(errs.NotFound, "'%s' is %w", unknown[0], errNoSuchName), "ctrx exp list --all-commits")
+	}
+	return nil, errs.Hint(errs.New(errs.NotFound, "'%s' are not valid experiment names", strings.Join(unknown, "; ")), "ctrx exp list --all-commits")
 }
 
 // Resolve gives the commit that a revision or an experiment name means.

@@ -60,7 +60,9 @@ func eachValue(files []pipeline.FileValues, visit func(key string, v dvcfile.Val
 	for i, f := range files {
 		for _, k := range flat[i].Keys() {
 			v, _ := flat[i].Get(k)
-			if count[k] > 1 {
+			if k == "" { // a file that is a single value
+				k = f.Path
+			} else if count[k] > 1 {
 				k = f.Path + ":" + k
 			}
 			visit(k, v)

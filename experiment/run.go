@@ -27,6 +27,7 @@ type RunOptions struct {
 	Name      string   // "" chooses one
 	Message   string   // of the experiment commit; "" is DVC's own
 	SetParams []string // -S, in order
+	NoHydra   bool     // leave params.yaml as it is where hydra.enabled would compose it
 	Overwrite bool     // an experiment of this name may be replaced
 	Push      bool     // push the data that the run made
 	Tracking  TrackOptions
@@ -74,7 +75,7 @@ func Run(ctx context.Context, p *pipeline.Project, o RunOptions) (*Outcome, erro
 	if err != nil {
 		return nil, err
 	}
-	if err := applyOverrides(p, overrides, o.Dry); err != nil {
+	if err := applyOverrides(p, overrides, o); err != nil {
 		return nil, err
 	}
 	return run.execute(ctx, lock)
@@ -125,7 +126,8 @@ type run struct {
 	options RunOptions
 	outcome *Outcome
 	head    gitops.Head
-	dirty   bool // before the parameters were edited
+	dirty   bool     // before the parameters were edited
+	extra   []string // paths from the root of Git that enter the commit besides
 	// Of a run in a working copy: the project that it is a copy of, and how the
 	// result gets there. Nil for a run in the work tree.
 	origin    *pipeline.Project
@@ -180,15 +182,16 @@ func parseSetParams(args []string) ([]dvcfile.Override, error) {
 	return all, nil
 }
 
-// applyOverrides edits the params files. All new contents are made before the
-// first file is written, so a wrong key costs nothing. A dry run writes none.
-func applyOverrides(p *pipeline.Project, overrides []dvcfile.Override, dry bool) error {
-	edited, err := NewParams(p).Edit(overrides)
+// applyOverrides edits the params files, and composes params.yaml where Hydra is
+// enabled. All new contents are made before the first file is written, so a wrong
+// key costs nothing. A dry run writes none.
+func applyOverrides(p *pipeline.Project, overrides []dvcfile.Override, o RunOptions) error {
+	edited, err := NewParams(p, o.NoHydra).Edit(overrides)
 	if err != nil {
 		return err
 	}
 	for _, f := range edited {
-		if dry {
+		if o.Dry {
 			p.Pretend(f.Rel, f.Data)
 			continue
 		}
@@ -210,23 +213,30 @@ type ParamsFile struct {
 type Params struct {
 	project *pipeline.Project
 	from    *gitops.Tree // nil: the work tree alone
+	noHydra bool
 	read    map[string][]byte
 }
 
-// NewParams edits the params files as they are in the work tree.
-func NewParams(p *pipeline.Project) *Params {
-	return &Params{project: p, read: map[string][]byte{}}
+// NewParams edits the params files as they are in the work tree. Where Hydra is
+// enabled in the project, params.yaml is composed of config groups, but with
+// noHydra.
+func NewParams(p *pipeline.Project, noHydra bool) *Params {
+	return &Params{project: p, noHydra: noHydra, read: map[string][]byte{}}
 }
 
 // NewParamsOf edits the params files as they are in a commit. One that is not
 // there, as Git does not know it, is taken from the work tree.
-func NewParamsOf(p *pipeline.Project, from *gitops.Tree) *Params {
-	return &Params{project: p, from: from, read: map[string][]byte{}}
+func NewParamsOf(p *pipeline.Project, from *gitops.Tree, noHydra bool) *Params {
+	return &Params{project: p, from: from, noHydra: noHydra, read: map[string][]byte{}}
 }
 
 // Edit applies one set of overrides and gives the files that it changes, in the
 // order in which they are first named. Nothing is written.
 func (ps *Params) Edit(overrides []dvcfile.Override) ([]ParamsFile, error) {
+	made, overrides, err := composeParams(ps.project, overrides, ps.noHydra)
+	if err != nil {
+		return nil, err
+	}
 	var files []ParamsFile
 	byFile := map[string][]dvcfile.Override{}
 	for _, ov := range overrides {
@@ -240,11 +250,14 @@ func (ps *Params) Edit(overrides []dvcfile.Override) ([]ParamsFile, error) {
 		byFile[rel] = append(byFile[rel], ov)
 	}
 	for i, f := range files {
-		data, err := dvcfile.ApplyOverrides(f.Rel, ps.read[f.Rel], byFile[f.Rel])
+		data, err := dvcfile.ApplyOverrides(f.Rel, ps.read[f.Rel], byFile[f.Rel], ps.project.Surroundings())
 		if err != nil {
 			return nil, err
 		}
 		files[i].Data = data
+	}
+	if made != nil && (ps.from != nil || made.isNew(ps.project)) {
+		files = append(files, ParamsFile{Rel: made.Rel, Data: made.Data})
 	}
 	return files, nil
 }
@@ -309,6 +322,13 @@ func (r *run) execute(ctx context.Context, lock *pipeline.RepoLock) (*Outcome, e
 		p.Info("Reproducing experiment '%s'", r.outcome.Name)
 	}
 	o.Experiment = r.outcome.Name
+	if !o.Dry && r.origin == nil {
+		unmark, err := markRun(p, r.outcome.Name, r.outcome.Baseline)
+		if err != nil {
+			return r.outcome, err
+		}
+		defer unmark()
+	}
 	r.outcome.Result, err = p.Execute(ctx, lock, graph, steps, o.ExecuteOptions)
 	if err == nil && !o.Dry {
 		err = r.publish(ctx, ix, graph, steps)
@@ -346,7 +366,7 @@ func (r *run) publish(ctx context.Context, ix *pipeline.Index, graph *pipeline.G
 	}
 	author.When = r.options.Now()
 	commit, err := p.Git.WriteCommit(ctx, gitops.CommitSpec{
-		Parent: r.head.Commit, Message: message, Add: r.filesToKeep(ix, steps), Author: author,
+		Parent: r.head.Commit, Message: message, Add: append(r.filesToKeep(ix, steps), r.extra...), Author: author,
 	})
 	if err != nil {
 		return fmt.Errorf("commit the experiment: %w", err)

@@ -173,6 +173,23 @@ func (r *Repo) addPaths(ctx context.Context, files map[string]file, add []string
 	return nil
 }
 
+// Untracked lists the files of the work tree that Git neither tracks nor
+// ignores, sorted, relative to the root with slashes.
+func (r *Repo) Untracked(ctx context.Context) ([]string, error) {
+	x, err := r.loadIndex(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	err = r.walkUntracked(ctx, ".", func(rel string, _ fs.FileInfo) {
+		if !x.has(rel) {
+			names = append(names, rel)
+		}
+	})
+	slices.Sort(names)
+	return names, err
+}
+
 func parentOf(rel string) string {
 	if i := strings.LastIndexByte(rel, '/'); i >= 0 {
 		return rel[:i]

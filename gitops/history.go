@@ -1,18 +1,20 @@
 package gitops
 
 import (
+	"container/heap"
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"strings"
 
-	"github.com/go-git/go-git/v5/plumbing"
 	"github.com/go-git/go-git/v5/plumbing/object"
+
+	"ctrx/internal/errs"
 )
 
-// AllCommits lists every commit that HEAD, a branch or a tag leads to, newest
-// first. What a shallow clone does not have is left out.
+// AllCommits lists every commit that HEAD, a branch, a branch of a remote or a
+// tag leads to, in the order of `git rev-list`: newest first as far as the
+// clocks of the committers tell. What a shallow clone does not have is left
+// out.
 func (r *Repo) AllCommits(ctx context.Context) ([]string, error) {
 	head, err := r.Head()
 	if err != nil {
@@ -22,46 +24,81 @@ func (r *Repo) AllCommits(ctx context.Context) ([]string, error) {
 	if err != nil {
 		return nil, fmt.Errorf("list commits: %w", err)
 	}
-	starts := []string{head.Commit}
-	for _, ref := range refs {
-		if strings.HasPrefix(ref.Name, "refs/heads/") || strings.HasPrefix(ref.Name, "refs/tags/") {
-			starts = append(starts, ref.Commit)
+	w := historyWalk{repo: r, seen: map[string]bool{}}
+	if err := w.add(head.Commit, true); err != nil {
+		return nil, err
+	}
+	for _, kind := range []string{"refs/heads/", "refs/tags/", "refs/remotes/"} {
+		for _, ref := range refs {
+			if !strings.HasPrefix(ref.Name, kind) {
+				continue
+			}
+			if err := w.add(ref.Commit, kind == "refs/heads/"); err != nil {
+				return nil, err
+			}
 		}
 	}
-	seen := map[plumbing.Hash]bool{}
 	var all []string
-	for _, start := range starts {
-		if start == "" {
-			continue
+	for w.queue.Len() > 0 {
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
 		}
-		c, err := r.commitObject(start)
-		if err != nil {
-			return nil, err
-		}
-		if all, err = collectHistory(ctx, c, seen, all); err != nil {
-			return nil, err
+		c := heap.Pop(&w.queue).(dated).commit
+		all = append(all, c.Hash.String())
+		for _, parent := range c.ParentHashes {
+			if err := w.add(parent.String(), false); err != nil {
+				return nil, err
+			}
 		}
 	}
 	return all, nil
 }
 
-func collectHistory(ctx context.Context, start *object.Commit, seen map[plumbing.Hash]bool, all []string) ([]string, error) {
-	if seen[start.Hash] {
-		return all, nil
+// historyWalk holds the commits that were found and not listed yet.
+type historyWalk struct {
+	repo  *Repo
+	queue byDate
+	seen  map[string]bool
+	count int
+}
+
+// add queues a commit, once. What a branch names must be there; a parent that
+// is missing ends a shallow history, and a tag may be that of a file.
+func (w *historyWalk) add(hash string, must bool) error {
+	if hash == "" || w.seen[hash] {
+		return nil
 	}
-	commits := object.NewCommitIterCTime(start, seen, nil)
-	defer commits.Close()
-	for {
-		c, err := commits.Next()
-		switch {
-		case errors.Is(err, io.EOF), errors.Is(err, plumbing.ErrObjectNotFound):
-			return all, nil
-		case err != nil:
-			return nil, fmt.Errorf("list commits: %w", err)
-		case ctx.Err() != nil:
-			return nil, context.Cause(ctx)
-		}
-		seen[c.Hash] = true
-		all = append(all, c.Hash.String())
+	w.seen[hash] = true
+	c, err := w.repo.commitObject(hash)
+	if !must && errs.KindOf(err) == errs.NotFound {
+		return nil
 	}
+	if err != nil {
+		return err
+	}
+	w.count++
+	heap.Push(&w.queue, dated{c, w.count})
+	return nil
+}
+
+// dated is a commit with its turn among those of one second.
+type dated struct {
+	commit *object.Commit
+	turn   int
+}
+
+type byDate []dated
+
+func (b byDate) Len() int { return len(b) }
+func (b byDate) Less(i, j int) bool {
+	x, y := b[i].commit.Committer.When.Unix(), b[j].commit.Committer.When.Unix()
+	return x > y || x == y && b[i].turn < b[j].turn
+}
+func (b byDate) Swap(i, j int) { b[i], b[j] = b[j], b[i] }
+func (b *byDate) Push(x any)   { *b = append(*b, x.(dated)) }
+func (b *byDate) Pop() any {
+	last := len(*b) - 1
+	x := (*b)[last]
+	*b = (*b)[:last]
+	return x
 }

@@ -65,6 +65,13 @@ func (r *Repo) Commit(rev string) (CommitInfo, error) {
 	return info, nil
 }
 
+// Has tells whether the repository holds an object.
+func (r *Repo) Has(hash string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.storage.HasEncodedObject(plumbing.NewHash(hash)) == nil
+}
+
 func (r *Repo) commitObject(hash string) (*object.Commit, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

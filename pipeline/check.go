@@ -38,7 +38,7 @@ const (
 // Change is one reason why a stage is not up to date.
 type Change struct {
 	Kind     ChangeKind
-	Path     string // rel path of the dependency, params file or output
+	Path     string // rel path of the dependency, params file or output; a URL as written
 	Key      string // ParamChanged: the parameter; "" when the file itself is missing
 	State    State
 	Old, New dvcfile.Value // commands and parameters; nil when absent
@@ -102,19 +102,28 @@ func (p *Project) checkDeps(ctx context.Context, s *Stage) ([]Change, error) {
 	var changes []Change
 	for _, d := range s.Deps {
 		if d.Rel == "" {
-			if d.Recorded == nil && !s.IsData() {
-				changes = append(changes, Change{Kind: DependencyChanged, Path: d.Path, State: Modified})
+			if s.IsData() {
+				continue // the source of an import is looked at by import commands only
 			}
-			continue // what lies behind a URL is looked at by import commands only
+			if state, err := p.checkURL(ctx, d); err != nil {
+				return nil, err
+			} else if state != "" {
+				changes = append(changes, Change{Kind: DependencyChanged, Path: d.Path, State: state})
+			}
+			continue
 		}
 		changed, err := p.changed(ctx, d.Rel, d.Recorded)
+		name := d.Rel
+		if isURL(d.Path) {
+			name = d.Path
+		}
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
-			changes = append(changes, Change{Kind: DependencyChanged, Path: d.Rel, State: Deleted})
+			changes = append(changes, Change{Kind: DependencyChanged, Path: name, State: Deleted})
 		case err != nil:
 			return nil, fmt.Errorf("hash dependency '%s': %w", d.Path, err)
 		case changed:
-			changes = append(changes, Change{Kind: DependencyChanged, Path: d.Rel, State: Modified})
+			changes = append(changes, Change{Kind: DependencyChanged, Path: name, State: Modified})
 		}
 	}
 	for _, pd := range s.Params {

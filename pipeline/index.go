@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"path"
 	"slices"
 	"strings"
@@ -23,6 +24,8 @@ type Index struct {
 }
 
 // LoadIndex reads all stage files of a source with what was recorded of them.
+// What is odd about the user's own files is told; of commits, which several
+// goroutines may load, nobody can change it any more.
 func (p *Project) LoadIndex(ctx context.Context, src Source) (*Index, error) {
 	return p.loadIndex(ctx, src, func(err error) error { return err })
 }
@@ -39,13 +42,18 @@ func (p *Project) loadIndex(ctx context.Context, src Source, broken func(error) 
 	}
 	slices.SortFunc(files, walkOrder)
 	ix := &Index{Source: src}
+	_, live := src.(workTree)
 	for _, file := range files {
+		known := len(ix.Stages)
 		if path.Base(file) == "dvc.yaml" {
-			if err = ix.addPipeline(file, p.parseOptions()); err == nil {
+			if err = ix.addPipeline(file, p.parseOptions()); err == nil && live {
 				p.warnOnce(ix.Pipelines[len(ix.Pipelines)-1])
 			}
 		} else {
 			err = ix.addData(file)
+		}
+		if err == nil {
+			err = errors.Join(p.checkOutputPaths(src, ix.Stages[known:]), p.locate(src, ix.Stages[known:]))
 		}
 		if err != nil {
 			if err = broken(err); err != nil {
@@ -54,6 +62,34 @@ func (p *Project) loadIndex(ctx context.Context, src Source, broken func(error) 
 		}
 	}
 	return ix, nil
+}
+
+// checkOutputPaths refuses outputs that would be taken for stage files, and
+// outputs that the work tree's .dvcignore files hide.
+func (p *Project) checkOutputPaths(src Source, stages []*Stage) error {
+	_, live := src.(workTree)
+	for _, s := range stages {
+		for _, out := range s.Outs {
+			if name := path.Base(out.Rel); isStageFile(name) || name == "dvc.lock" {
+				return errs.At(out.Pos, "DVC file '%s' cannot be an output", out.Path)
+			}
+			if !live || !insideProject(out.Rel) || out.Rel == "." {
+				continue
+			}
+			rule, ignored := p.dvcignore.Match(out.Rel, false)
+			if !ignored {
+				if rule, ignored = p.dvcignore.Match(out.Rel, true); ignored {
+					info, err := os.Stat(p.Abs(out.Rel))
+					ignored = err == nil && info.IsDir()
+				}
+			}
+			if ignored && rule.Source != "" {
+				return errs.Hint(errs.At(out.Pos, "output '%s' is ignored by %s:%d: %s", out.Path, rule.Source, rule.Line, rule.Pattern),
+					"take that line out of %s, or name another output", rule.Source)
+			}
+		}
+	}
+	return nil
 }
 
 // walkOrder is the order in which DVC comes upon files: those of a folder before
@@ -160,6 +196,13 @@ func newPipelineStage(file string, spec *dvcfile.Stage, lock *dvcfile.StageLock)
 	}
 	for _, o := range spec.Outs {
 		s.Outs = append(s.Outs, &Output{Output: o, Rel: resolveRel(wdir, o.Path)})
+	}
+	for i := range spec.Vars.Len() {
+		if s.Vars == nil {
+			s.Vars = &dvcfile.Map{}
+		}
+		name, values := spec.Vars.At(i)
+		s.Vars.Set(resolveRel(path.Dir(file), name), values)
 	}
 	s.recall(lock)
 	return s

@@ -56,7 +56,7 @@ func (p *Project) dvcignoreBelow(rel string) storage.Ignore {
 // commitOutput puts one output into the cache. What is not cached is left
 // alone, except metrics and plots of a stage whose runs are remembered: the
 // run cache must be able to bring them back.
-func (p *Project) commitOutput(ctx context.Context, s *Stage, out *Output, tree storage.Tree, mode commitMode) error {
+func (p *Project) commitOutput(ctx context.Context, s *Stage, out *Output, e *dvcfile.Entry, tree storage.Tree, mode commitMode) error {
 	opts := storage.CommitOptions{Root: p.Root, NoRelink: mode.noRelink}
 	if !out.Cache {
 		if !s.savesRunCache() {
@@ -64,7 +64,7 @@ func (p *Project) commitOutput(ctx context.Context, s *Stage, out *Output, tree 
 		}
 		opts.CopyOnly = true
 	}
-	return p.Cache.Commit(ctx, p.Abs(out.Rel), tree, opts)
+	return p.cacheOf(e).Commit(ctx, p.Abs(out.Rel), tree, opts)
 }
 
 // ignoreOutputs writes the .gitignore entries of a stage's cached outputs. An

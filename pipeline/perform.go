@@ -107,6 +107,9 @@ func (w worker) perform(ctx context.Context, step Step, env []string, out *outco
 	case Restore:
 		w.announce(step)
 		out.entry, out.err = p.restore(ctx, s, step.Entry)
+		if out.err == nil && !w.o.NoCommit && s.savesRunCache() {
+			out.err = p.saveRunCache(out.entry)
+		}
 	default:
 		out.executed = true
 		if w.o.Pull {
@@ -252,7 +255,7 @@ func (p *Project) commitOutputs(ctx context.Context, s *Stage, mode commitMode) 
 	entries := make([]dvcfile.Entry, 0, len(s.Outs))
 	trees := make([]storage.Tree, 0, len(s.Outs))
 	for _, out := range s.Outs {
-		tree, err := p.hash(ctx, out.Rel)
+		e, tree, err := p.observeEntry(ctx, out.Path, out.Rel, out.Recorded)
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil, errs.Hint(errs.NewAt(errs.Failed, out.Pos, "output '%s' does not exist after the command ended", out.Path),
 				"make the command write %s, or take it out of the stage's outs", out.Path)
@@ -260,14 +263,14 @@ func (p *Project) commitOutputs(ctx context.Context, s *Stage, mode commitMode) 
 		if err != nil {
 			return nil, fmt.Errorf("hash output '%s': %w", out.Path, err)
 		}
-		entries = append(entries, newEntry(out.Path, tree))
+		entries = append(entries, e)
 		trees = append(trees, tree)
 	}
 	if mode.skip {
 		return entries, nil
 	}
 	for i, out := range s.Outs {
-		if err := p.commitOutput(ctx, s, out, trees[i], mode); err != nil {
+		if err := p.commitOutput(ctx, s, out, &entries[i], trees[i], mode); err != nil {
 			return nil, fmt.Errorf("commit output '%s': %w", out.Path, err)
 		}
 	}
@@ -313,10 +316,37 @@ func (p *Project) verify(ctx context.Context, s *Stage, o ExecuteOptions) (*dvcf
 	return p.settled(ctx, s, commitMode{skip: o.NoCommit})
 }
 
+// settleImport records what an import's own file says of its source as it stands
+// now, where the source is a path of this machine. Imports carry a checksum of
+// their definition, which changes with it.
+func (p *Project) settleImport(ctx context.Context, s *Stage) error {
+	if s.Data.MD5 == "" {
+		return nil
+	}
+	for i, d := range s.Deps {
+		if d.Rel == "" {
+			continue
+		}
+		tree, err := p.hash(ctx, d.Rel)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // the source is on another machine
+		}
+		if err != nil {
+			return fmt.Errorf("hash dependency '%s': %w", d.Path, err)
+		}
+		e := newEntry(d.Path, tree)
+		e.Extra = s.Data.Deps[i].Extra
+		s.Data.Deps[i] = e
+	}
+	s.Data.MD5 = s.Data.Checksum()
+	return nil
+}
+
 // commitMode says how outputs get into the cache.
 type commitMode struct {
 	skip     bool // not at all: they are hashed only
 	noRelink bool // the work tree's files stay as they are
+	known    bool // nothing differs from what was recorded: no new result
 }
 
 // settled records a stage or data source as it stands, its inputs too: what the
@@ -327,20 +357,19 @@ func (p *Project) settled(ctx context.Context, s *Stage, mode commitMode) (*dvcf
 		if err != nil {
 			return nil, err
 		}
-		entry := &dvcfile.StageLock{Outs: entries}
-		if s.Lock != nil {
-			entry.Deps = s.Lock.Deps
-		}
 		for i := range s.Data.Outs {
 			s.Data.Outs[i].Entry = entries[i]
 		}
-		return entry, nil
+		if err := p.settleImport(ctx, s); err != nil {
+			return nil, err
+		}
+		return &dvcfile.StageLock{Outs: entries, Deps: s.Data.Deps}, nil
 	}
 	entry, err := p.observe(ctx, s)
 	if err != nil {
 		return nil, err
 	}
-	if entry.Outs, err = p.commitOutputs(ctx, s, mode); err != nil || mode.skip || !s.savesRunCache() {
+	if entry.Outs, err = p.commitOutputs(ctx, s, mode); err != nil || mode.skip || mode.known || !s.savesRunCache() {
 		return entry, err
 	}
 	return entry, p.saveRunCache(entry)

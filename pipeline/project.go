@@ -116,6 +116,12 @@ func Open(ctx context.Context, o OpenOptions) (*Project, error) {
 	return p, p.openCache()
 }
 
+// Beside opens the project of another folder with the environment of this one:
+// a copy that an experiment runs in.
+func (p *Project) Beside(ctx context.Context, dir string, sink event.Sink) (*Project, error) {
+	return Open(ctx, OpenOptions{Dir: dir, Args: p.args, Env: p.env, Sink: sink, Now: p.now})
+}
+
 func (p *Project) openGit(root string, o OpenOptions) (err error) {
 	if p.Config.Bool("core", "no_scm", false) {
 		return nil
@@ -188,8 +194,14 @@ func (p *Project) Rel(userPath string) (string, error) {
 	return filepath.ToSlash(rel), nil
 }
 
-// Show expresses a rel path as the user sees it from where they stand.
-func (p *Project) Show(rel string) string { return relFrom(p.Dir, rel) }
+// Show expresses a rel path as the user sees it from where they stand. A URL is
+// seen the same from everywhere.
+func (p *Project) Show(rel string) string {
+	if isURL(rel) {
+		return rel
+	}
+	return relFrom(p.Dir, rel)
+}
 
 // lockWait is how long a command waits for the repository lock; DVC gives up
 // after about the same time.

@@ -12,6 +12,7 @@ type Revisions struct {
 	AllBranches bool
 	AllTags     bool
 	AllCommits  bool
+	Commits     []string // these instead of the work tree, by hash
 }
 
 // Any tells whether a revision is selected.
@@ -26,6 +27,9 @@ type NamedSource struct {
 
 // Sources gives the work tree and the selected commits, each commit once.
 func (p *Project) Sources(ctx context.Context, r Revisions) ([]NamedSource, error) {
+	if len(r.Commits) > 0 {
+		return p.commitSources(r.Commits)
+	}
 	work := p.WorkTree()
 	if p.Git == nil || !r.Any() {
 		return []NamedSource{{Source: work}}, nil
@@ -45,6 +49,18 @@ func (p *Project) Sources(ctx context.Context, r Revisions) ([]NamedSource, erro
 			name = c
 		}
 		all = append(all, NamedSource{Name: name, Commit: c, Source: src})
+	}
+	return all, nil
+}
+
+func (p *Project) commitSources(commits []string) ([]NamedSource, error) {
+	all := make([]NamedSource, len(commits))
+	for i, c := range commits {
+		src, err := p.Commit(c)
+		if err != nil {
+			return nil, err
+		}
+		all[i] = NamedSource{Name: c, Commit: c, Source: src}
 	}
 	return all, nil
 }

@@ -44,16 +44,24 @@ func (p *Project) observe(ctx context.Context, s *Stage) (*dvcfile.StageLock, er
 	entry := &dvcfile.StageLock{Cmd: s.Cmd}
 	for _, d := range s.Deps {
 		if d.Rel == "" {
-			return nil, errs.NewAt(errs.Failed, d.Pos, "dependency '%s': a URL cannot be a dependency of a stage in this version", d.Path)
+			e, err := p.urlEntry(ctx, d)
+			if errors.Is(err, fs.ErrNotExist) {
+				return nil, errs.NewAt(errs.NotFound, d.Pos, "dependency '%s' does not exist", d.Path)
+			}
+			if err != nil {
+				return nil, err
+			}
+			entry.Deps = append(entry.Deps, e)
+			continue
 		}
-		tree, err := p.hash(ctx, d.Rel)
+		e, _, err := p.observeEntry(ctx, d.Path, d.Rel, d.Recorded)
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil, p.missingDependency(d)
 		}
 		if err != nil {
 			return nil, fmt.Errorf("hash dependency '%s': %w", d.Path, err)
 		}
-		entry.Deps = append(entry.Deps, newEntry(d.Path, tree))
+		entry.Deps = append(entry.Deps, e)
 	}
 	for _, pd := range s.Params {
 		values, err := p.observeParams(s, pd)
@@ -69,6 +77,24 @@ func (p *Project) observe(ctx context.Context, s *Stage) (*dvcfile.StageLock, er
 		entry.Outs = append(entry.Outs, dvcfile.Entry{Path: o.Path})
 	}
 	return entry, nil
+}
+
+// observeEntry hashes what lies at a rel path that is written in the stage as
+// path. What DVC 2 recorded stays as DVC 2 wrote it while its content is the same.
+func (p *Project) observeEntry(ctx context.Context, path, rel string, recorded *dvcfile.Entry) (dvcfile.Entry, storage.Tree, error) {
+	if recorded != nil && recorded.Hash == "" && recorded.Digest != "" {
+		tree, err := p.cacheOf(recorded).Hasher().Hash(ctx, p.Abs(rel), p.dvcignoreBelow(rel))
+		if err != nil {
+			return dvcfile.Entry{}, tree, err
+		}
+		if tree.Matches(recorded.Digest) {
+			e := newEntry(path, tree)
+			e.Hash = ""
+			return e, tree, nil
+		}
+	}
+	tree, err := p.hash(ctx, rel)
+	return newEntry(path, tree), tree, err
 }
 
 func (p *Project) missingDependency(d *Dependency) error {

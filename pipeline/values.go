@@ -17,8 +17,10 @@ import (
 
 // FileValues is the content of one metrics or params file.
 type FileValues struct {
-	Path   string       // rel path
-	Values *dvcfile.Map // nil when Err is set
+	Path string // rel path
+	// Values is a mapping in nearly all files; a metrics file may be any value.
+	// It is nil when Err is set.
+	Values dvcfile.Value
 	Err    error
 }
 
@@ -55,12 +57,34 @@ func (p *Project) Metrics(ctx context.Context, ix *Index, targets []string) ([]F
 			files = append(files, rel)
 		}
 	}
-	return p.readAll(ctx, ix, files, nil), nil
+	return p.readAll(ctx, ix, files, readAnything), nil
 }
 
-// readAll reads files, and of a folder every file in it. keys narrows what is
-// taken of a file; a file that it does not name is taken whole.
-func (p *Project) readAll(ctx context.Context, ix *Index, files []string, keys map[string][]string) []FileValues {
+// readContent reads the content of member, which is a listed file or one in a
+// listed folder.
+type readContent func(listed, member string, data []byte) (dvcfile.Value, error)
+
+func readAnything(_, member string, data []byte) (dvcfile.Value, error) {
+	return dvcfile.ReadData(member, data)
+}
+
+// readParams reads files of parameters. keys narrows what is taken of a listed
+// file; one that it does not name is taken whole.
+func readParams(keys map[string][]string, nested bool) readContent {
+	return func(listed, member string, data []byte) (dvcfile.Value, error) {
+		values, err := dvcfile.ReadParams(member, data)
+		if err != nil {
+			return nil, err
+		}
+		if wanted := keys[listed]; len(wanted) > 0 {
+			values = selectKeys(values, wanted, nested)
+		}
+		return values, nil
+	}
+}
+
+// readAll reads files, and of a folder every file in it.
+func (p *Project) readAll(ctx context.Context, ix *Index, files []string, read readContent) []FileValues {
 	var all []FileValues
 	for _, rel := range files {
 		members, err := p.membersOf(ctx, ix, rel)
@@ -69,11 +93,7 @@ func (p *Project) readAll(ctx context.Context, ix *Index, files []string, keys m
 			continue
 		}
 		for _, m := range members {
-			fv := p.readValues(ctx, ix, m)
-			if wanted := keys[rel]; fv.Err == nil && len(wanted) > 0 {
-				fv.Values = selectKeys(fv.Values, wanted)
-			}
-			all = append(all, fv)
+			all = append(all, p.readValues(ctx, ix, rel, m, read))
 		}
 	}
 	return all
@@ -86,16 +106,19 @@ type ParamsOptions struct {
 	// current folder.
 	Targets  []string
 	DepsOnly bool // without Targets: only what stages depend on
+	// Nested keeps selected keys where they are in the file ({"a": {"b": 1}}
+	// instead of {"a.b": 1}).
+	Nested bool
 }
 
 // Params reads the parameters of an index: those that stages depend on and,
-// without DepsOnly, whole files: params.yaml of the project root and those
-// listed at the top of a dvc.yaml. Of other files come the values that
+// without DepsOnly, whole files: those listed at the top of a dvc.yaml and
+// params.yaml of the project root. Of other files come, last, the values that
 // templates of a dvc.yaml use.
 func (p *Project) Params(ctx context.Context, ix *Index, o ParamsOptions) ([]FileValues, error) {
 	if len(o.Targets) > 0 {
 		files, err := p.paramsTargets(ix, o.Targets)
-		return p.readAll(ctx, ix, files, nil), err
+		return p.readAll(ctx, ix, files, readParams(nil, o.Nested)), err
 	}
 	keys := map[string][]string{} // nil slice: the whole file
 	var order []string
@@ -111,22 +134,22 @@ func (p *Project) Params(ctx context.Context, ix *Index, o ParamsOptions) ([]Fil
 			keys[rel] = nil
 		}
 	}
-	if !o.DepsOnly {
-		if _, err := ix.Source.ReadFile("params.yaml"); err == nil {
-			add("params.yaml", nil)
-		}
-		for _, pl := range ix.Pipelines {
-			for _, f := range pl.Params {
-				add(path.Join(path.Dir(pl.File), f), nil)
-			}
-		}
-	}
 	for _, s := range ix.Stages {
 		for _, pd := range s.Params {
 			add(pd.Rel, pd.Keys)
 		}
 	}
-	return append(p.readAll(ctx, ix, order, keys), usedVars(ix, keys)...), nil
+	if !o.DepsOnly {
+		for _, pl := range ix.Pipelines {
+			for _, f := range pl.Params {
+				add(path.Join(path.Dir(pl.File), f), nil)
+			}
+		}
+		if _, err := ix.Source.ReadFile(dvcfile.DefaultParamsFile); err == nil {
+			add(dvcfile.DefaultParamsFile, nil)
+		}
+	}
+	return append(p.readAll(ctx, ix, order, readParams(keys, o.Nested)), usedVars(ix, keys)...), nil
 }
 
 func (p *Project) paramsTargets(ix *Index, targets []string) ([]string, error) {
@@ -179,34 +202,64 @@ func usedVars(ix *Index, read map[string][]string) []FileValues {
 				all = append(all, FileValues{Path: rel, Values: &dvcfile.Map{}})
 			}
 			used, _ := s.Vars.Get(rel)
-			values := used.(*dvcfile.Map)
-			for _, key := range values.Keys() {
-				v, _ := values.Get(key)
-				all[i].Values.Set(key, v)
+			values, into := used.(*dvcfile.Map), all[i].Values.(*dvcfile.Map)
+			for n := range values.Len() {
+				into.Set(values.At(n))
 			}
 		}
 	}
 	return all
 }
 
-func selectKeys(values *dvcfile.Map, keys []string) *dvcfile.Map {
+// selectKeys picks parameters by their dotted paths.
+func selectKeys(values *dvcfile.Map, keys []string, nested bool) *dvcfile.Map {
 	selected := &dvcfile.Map{}
 	for _, k := range keys {
-		if v, ok := dvcfile.Lookup(values, k); ok {
+		v, ok := dvcfile.Lookup(values, k)
+		switch {
+		case !ok:
+		case nested:
+			setNested(selected, k, v)
+		default:
 			selected.Set(k, v)
 		}
 	}
 	return selected
 }
 
-func (p *Project) readValues(ctx context.Context, ix *Index, rel string) FileValues {
-	fv := FileValues{Path: rel}
-	data, err := p.readTracked(ctx, ix, rel)
-	if err != nil {
-		fv.Err = err
-		return fv
+// setNested sets a value below the mappings that its dotted path names. One
+// that is there is completed where both are mappings.
+func setNested(m *dvcfile.Map, key string, v dvcfile.Value) {
+	first, rest, deeper := strings.Cut(key, ".")
+	old, _ := m.Get(first)
+	below, isMap := old.(*dvcfile.Map)
+	if !deeper {
+		if more, ok := v.(*dvcfile.Map); ok && isMap {
+			for i := range more.Len() {
+				k, item := more.At(i)
+				below.Set(k, item)
+			}
+			return
+		}
+		m.Set(first, dvcfile.Clone(v))
+		return
 	}
-	fv.Values, fv.Err = dvcfile.ReadParams(rel, data)
+	if !isMap {
+		below = &dvcfile.Map{}
+		m.Set(first, below)
+	}
+	setNested(below, rest, v)
+}
+
+func (p *Project) readValues(ctx context.Context, ix *Index, listed, member string, read readContent) FileValues {
+	fv := FileValues{Path: member}
+	data, err := p.readTracked(ctx, ix, member)
+	if err == nil {
+		fv.Values, err = read(listed, member, data)
+	}
+	if fv.Err = err; err != nil {
+		fv.Values = nil
+	}
 	return fv
 }
 
@@ -284,7 +337,7 @@ func (p *Project) membersOf(ctx context.Context, ix *Index, rel string) ([]strin
 	}
 	for _, s := range ix.Stages {
 		for _, o := range s.Outs {
-			if !inside(rel, o.Rel) || o.Recorded == nil || !o.Recorded.Digest.IsDir() {
+			if !inside(rel, o.Rel) || !o.Cache || o.Recorded == nil || !o.Recorded.Digest.IsDir() {
 				continue
 			}
 			dir, dirErr := p.recordedDir(ctx, o)

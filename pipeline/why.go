@@ -159,7 +159,7 @@ func (p *Project) reasons(ctx context.Context, st Step) ([]Reason, error) {
 
 func (s *Stage) dependency(rel string) *dvcfile.Entry {
 	for _, d := range s.Deps {
-		if d.Rel == rel || d.Rel == "" && d.Path == rel {
+		if d.Rel == rel || isURL(d.Path) && d.Path == rel {
 			return d.Recorded
 		}
 	}

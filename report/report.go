@@ -102,15 +102,20 @@ func ShowValue(revs []Revision) *dvcfile.Map {
 			out.Set(r.Name, dvcfile.NewMap("error", ErrorValue(r.Err, "")))
 			continue
 		}
-		files := &dvcfile.Map{}
-		for _, f := range r.Files {
-			if f.Err != nil {
-				files.Set(f.Path, dvcfile.NewMap("error", ErrorValue(f.Err, f.Rel)))
-				continue
-			}
-			files.Set(f.Path, dvcfile.NewMap("data", f.Data))
+		out.Set(r.Name, dvcfile.NewMap("data", filesValue(r.Files)))
+	}
+	return out
+}
+
+// filesValue is {file: {"data": ...}} or {file: {"error": ...}}.
+func filesValue(files []File) *dvcfile.Map {
+	out := &dvcfile.Map{}
+	for _, f := range files {
+		if f.Err != nil {
+			out.Set(f.Path, dvcfile.NewMap("error", ErrorValue(f.Err, f.Rel)))
+			continue
 		}
-		out.Set(r.Name, dvcfile.NewMap("data", files))
+		out.Set(f.Path, dvcfile.NewMap("data", f.Data))
 	}
 	return out
 }
@@ -118,6 +123,9 @@ func ShowValue(revs []Revision) *dvcfile.Map {
 // ErrorValue describes an error with the type names that readers of DVC's JSON
 // look for. rel is the file that could not be read, "" for a whole revision.
 func ErrorValue(err error, rel string) *dvcfile.Map {
+	if m, ok := kept(err); ok {
+		return m
+	}
 	kind, text := "DvcException", err.Error()
 	switch {
 	case errors.Is(err, fs.ErrNotExist), errs.KindOf(err) == errs.NotFound, errs.KindOf(err) == errs.DataMissing:

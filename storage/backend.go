@@ -67,6 +67,9 @@ type Flusher interface {
 type Object struct {
 	Key  string
 	Size int64 // bytes
+	// ETag is the server's name for this content, without quotes; "" where it
+	// gives none.
+	ETag string
 }
 
 // CheckKey tells whether key is one that a Backend takes.

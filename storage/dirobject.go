@@ -60,7 +60,9 @@ func pythonRunes(s string) []rune {
 // Encode gives the bytes of the stored object, as Python's json.dumps writes
 // them: sorted by path, ", " and ": " between parts, everything but ASCII
 // escaped, no newline at the end (dvc-compat 4.3).
-func (o DirObject) Encode() []byte {
+func (o DirObject) Encode() []byte { return o.encode("md5") }
+
+func (o DirObject) encode(name string) []byte {
 	if !slices.IsSortedFunc(o, func(a, b DirEntry) int { return comparePaths(a.RelPath, b.RelPath) }) {
 		o = slices.Clone(o)
 		o.Sort()
@@ -71,7 +73,7 @@ func (o DirObject) Encode() []byte {
 		if i > 0 {
 			b = append(b, ", "...)
 		}
-		b = append(b, `{"md5": "`...)
+		b = append(b, `{"`+name+`": "`...)
 		b = append(b, e.MD5...)
 		b = append(b, `", "relpath": `...)
 		b = appendJSONString(b, e.RelPath)
@@ -129,6 +131,13 @@ func appendJSONString(b []byte, s string) []byte {
 // Digest is the digest under which the object is stored, with ".dir".
 func (o DirObject) Digest() Digest {
 	sum := md5.Sum(o.Encode())
+	return Digest(hex.EncodeToString(sum[:]) + ".dir")
+}
+
+// DigestOf is the digest of a folder whose members are told apart by something
+// else than their MD5, such as "etag", which then stands in the field MD5.
+func (o DirObject) DigestOf(name string) Digest {
+	sum := md5.Sum(o.encode(name))
 	return Digest(hex.EncodeToString(sum[:]) + ".dir")
 }
 

@@ -226,3 +226,44 @@ func (p *crashProject) checkQueueResults(t *testing.T, n int) {
 	}
 	p.git(t, "fsck", "--no-progress", "--no-dangling")
 }
+
+// TestThousandQueued queues a thousand experiments at once, two callers at a
+// time, and takes them out again.
+func TestThousandQueued(t *testing.T) {
+	t.Parallel()
+	p := newQueueProject(t, oneStage)
+	failed := make(chan error, 2)
+	for _, name := range []string{"a", "b"} {
+		cmd := p.command(t, "ctrx", "exp", "run", "--queue", "-n", name, "-S", "n=range(1,501)")
+		go func() {
+			out, err := cmd.CombinedOutput()
+			if err != nil {
+				err = fmt.Errorf("%w\n%s", err, out)
+			}
+			failed <- err
+		}()
+	}
+	for range 2 {
+		if err := <-failed; err != nil {
+			t.Error(err)
+		}
+	}
+	s := p.queue(t)
+	if s.count("queued") != 1000 {
+		t.Fatalf("%d are queued", s.count("queued"))
+	}
+	names := map[string]bool{}
+	for _, task := range s.Tasks {
+		names[task.Name] = true
+	}
+	if len(names) != 1000 {
+		t.Errorf("%d names", len(names))
+	}
+	p.mustRun(t, "queue", "remove", "--queued")
+	if s := p.queue(t); len(s.Tasks) != 0 {
+		t.Errorf("%d are left", len(s.Tasks))
+	}
+	if out := p.git(t, "for-each-ref", "refs/exps"); out != "" {
+		t.Errorf("refs are left: %s", out)
+	}
+}

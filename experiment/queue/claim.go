@@ -150,7 +150,7 @@ func (q *Queue) reap(ctx context.Context, done map[string]bool) (back, working i
 			if err := q.failLost(ctx, t); err != nil {
 				return back, working, err
 			}
-		case t.State == Running && t.record != nil:
+		case t.State == Running && t.record.underWay():
 			working++
 		case t.State == Success || t.State == Failed:
 			done[name] = true

@@ -40,18 +40,24 @@ func (q *Queue) Find(ctx context.Context, names []string) ([]Task, error) {
 	return found, nil
 }
 
+// match finds a task by its exact name or id, else by the beginning of its
+// stash commit.
 func match(tasks []Task, name string) (Task, bool) {
-	best, found := Task{}, false
-	for _, t := range tasks {
-		if t.ID == "" || name == "" {
-			continue
+	for _, hit := range []func(Task) bool{
+		func(t Task) bool { return t.Name == name || t.ID == name },
+		func(t Task) bool { return len(name) >= 4 && strings.HasPrefix(t.Rev, strings.ToLower(name)) },
+	} {
+		best, found := Task{}, false
+		for _, t := range tasks {
+			if t.ID != "" && name != "" && hit(t) && (!found || !t.Created.Before(best.Created)) {
+				best, found = t, true
+			}
 		}
-		hit := t.Name == name || t.ID == name || len(name) >= 4 && strings.HasPrefix(t.Rev, strings.ToLower(name))
-		if hit && (!found || !t.Created.Before(best.Created)) {
-			best, found = t, true
+		if found {
+			return best, true
 		}
 	}
-	return best, found
+	return Task{}, false
 }
 
 // StopResult is what Stop found to stop.
@@ -128,26 +134,25 @@ func (q *Queue) Kill(ctx context.Context, names []string, force bool) ([]Task, e
 const killWait = 20 * time.Second
 
 func (q *Queue) kill(ctx context.Context, t Task, force bool) error {
-	if t.record != nil {
+	if t.State == Lost {
+		return q.bury(ctx, t)
+	}
+	ours := t.record.underWay()
+	pid := t.PID
+	if ours {
 		if err := os.WriteFile(q.layout.cancelFile(t.ID), nil, 0o666); err != nil {
 			return fsx.FullDisk(err)
 		}
-	}
-	pid := t.PID
-	if t.record != nil {
-		a := t.record.last()
-		if a == nil || !a.Runner.Here() {
-			return nil // its own worker sees the mark
-		}
-		if pid = a.Runner.PID; pid == 0 || !a.Runner.Alive() {
-			pid = 0
+		runner := t.record.last().Runner
+		if pid = runner.PID; !runner.Here() || !runner.Alive() {
+			pid = 0 // its worker sees the mark
 		}
 	}
 	var err error
 	switch {
 	case pid == 0 || !process.Alive(pid):
 	case force:
-		if err = process.Kill(pid); err == nil && t.record != nil && !t.record.Temp {
+		if err = process.Kill(pid); err == nil && ours && !t.record.Temp {
 			process.KillSession(pid)
 		}
 	default:
@@ -156,10 +161,25 @@ func (q *Queue) kill(ctx context.Context, t Task, force bool) error {
 	if err != nil && process.Alive(pid) {
 		return fmt.Errorf("kill '%s' (process %d): %w", shownName(t), pid, err)
 	}
-	if t.record == nil {
+	if !ours {
 		return nil // dvc's worker writes down what became of it
 	}
 	return q.awaitEnd(ctx, t, force)
+}
+
+// bury ends a task whose process died already.
+func (q *Queue) bury(ctx context.Context, t Task) error {
+	lease, err := q.takeLease(ctx, t.ID)
+	if err != nil || lease == nil {
+		return err
+	}
+	c := &claim{task: t, lease: lease}
+	defer c.release()
+	if c.task.record == nil {
+		c.task.record = &record{Max: DefaultMaxAttempts}
+	}
+	q.clearAway(c.task.record)
+	return q.fail(c, outcomeCancelled, "killed", -1)
 }
 
 // awaitEnd waits until a run that was told to end has, and writes it down where
@@ -172,16 +192,7 @@ func (q *Queue) awaitEnd(ctx context.Context, t Task, force bool) error {
 			return err
 		}
 		if now.State == Lost {
-			lease, err := q.takeLease(ctx, t.ID)
-			if err != nil {
-				return err
-			}
-			if lease != nil {
-				c := &claim{task: now, lease: lease, number: now.record.number()}
-				_, err := q.afterDeath(ctx, c)
-				c.release()
-				return err
-			}
+			return q.bury(ctx, now)
 		}
 		if !force && now.State == Running {
 			return nil

@@ -208,6 +208,9 @@ func (q *Queue) enter(ctx context.Context, c *claim) (string, error) {
 	if err := ctx.Err(); err != nil {
 		return "", context.Cause(ctx)
 	}
+	if l.cancelled(t.ID) {
+		return "", errs.New(errs.Interrupted, "killed before it began")
+	}
 	exps, err := filepath.EvalSymlinks(l.exps())
 	if err != nil {
 		return "", err

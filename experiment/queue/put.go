@@ -31,6 +31,7 @@ type PutOptions struct {
 	SetParams []string // -S, in order; may be sweeps
 	CopyPaths []string // -C: paths to copy from the work tree, although Git does not know them
 	Overwrite bool     // experiments of these names may be replaced
+	NoHydra   bool     // params.yaml is not composed of config groups
 	Priority  int      // higher runs first
 	Rand      *rand.Rand
 	// Snapshot is a commit of Queue.Snapshot whose files and baseline the
@@ -56,6 +57,11 @@ type FileOverrides struct {
 // the work tree as it is now, with the uncommitted changes of tracked files and
 // the overrides. Work tree, index, HEAD and stash stay as they are.
 func (q *Queue) Put(ctx context.Context, o PutOptions) ([]Added, error) {
+	unlock, err := q.lockPut(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
 	entries, err := q.prepare(ctx, o, true)
 	if err != nil {
 		return nil, err
@@ -68,6 +74,19 @@ func (q *Queue) Put(ctx context.Context, o PutOptions) ([]Added, error) {
 		done[i] = Added{ID: e.ID, Name: text(e.Entry.Name), Rev: e.Entry.Rev, Overrides: e.overrides}
 	}
 	return done, nil
+}
+
+// putWait is how long one caller waits for others that queue experiments.
+const putWait = time.Minute
+
+// lockPut keeps other callers from choosing names until what has been chosen
+// here is in the queue.
+func (q *Queue) lockPut(ctx context.Context) (unlock func(), err error) {
+	lock, err := fsx.Lock(ctx, filepath.Join(q.layout.own(), "put.lock"), putWait)
+	if err != nil {
+		return nil, fmt.Errorf("queue: %w", err)
+	}
+	return func() { _ = lock.Unlock() }, nil
 }
 
 // newEntry is an entry that is not yet in the queue.
@@ -88,18 +107,7 @@ func (q *Queue) prepare(ctx context.Context, o PutOptions, sweeps bool) ([]newEn
 	if len(sets) == 0 {
 		return nil, errs.New(errs.Usage, "the sweep has no values")
 	}
-	p := q.project
-	lock, err := p.Lock(ctx)
-	if err != nil {
-		return nil, err
-	}
-	defer lock.Unlock()
-	release, err := p.LockExperiments(ctx, "workspace")
-	if err != nil {
-		return nil, err
-	}
-	defer release()
-	b, err := q.newBatch(ctx, o)
+	b, err := q.snapshot(ctx, o, sets[0])
 	if err != nil {
 		return nil, err
 	}
@@ -119,6 +127,27 @@ func (q *Queue) prepare(ctx context.Context, o PutOptions, sweeps bool) ([]newEn
 	return entries, nil
 }
 
+// snapshot looks at the work tree while nobody else changes it. The params files
+// of the first set of overrides are those of all.
+func (q *Queue) snapshot(ctx context.Context, o PutOptions, first []dvcfile.Override) (*batch, error) {
+	lock, err := q.project.Lock(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer lock.Unlock()
+	release, err := q.project.LockExperiments(ctx, "workspace")
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	b, err := q.newBatch(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	_, err = b.params.Edit(first)
+	return b, err
+}
+
 // batch is what the entries of one call have in common.
 type batch struct {
 	queue  *Queue
@@ -133,7 +162,7 @@ type batch struct {
 
 func (q *Queue) newBatch(ctx context.Context, o PutOptions) (*batch, error) {
 	p := q.project
-	b := &batch{queue: q, o: o, params: experiment.NewParams(p)}
+	b := &batch{queue: q, o: o, params: experiment.NewParams(p, o.NoHydra)}
 	var err error
 	if o.Snapshot == "" {
 		b.head, b.tree, err = q.workTree(ctx)
@@ -208,7 +237,7 @@ func (b *batch) fromSnapshot() error {
 	if err != nil {
 		return err
 	}
-	b.head, b.tree, b.params = gitops.Head{Commit: info.Parents[0]}, info.Tree, experiment.NewParamsOf(b.queue.project, tree)
+	b.head, b.tree, b.params = gitops.Head{Commit: info.Parents[0]}, info.Tree, experiment.NewParamsOf(b.queue.project, tree, b.o.NoHydra)
 	return nil
 }
 

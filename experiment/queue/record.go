@@ -47,6 +47,9 @@ func (r *record) last() *attempt {
 	return &r.Attempts[len(r.Attempts)-1]
 }
 
+// underWay tells whether an attempt of ctrx's has begun and not ended.
+func (r *record) underWay() bool { return r != nil && len(r.Attempts) > 0 && r.last().Outcome == "" }
+
 // crashed counts the attempts that ended without a verdict since the task was
 // last put into the queue.
 func (r *record) crashed() int {

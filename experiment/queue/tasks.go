@@ -63,6 +63,7 @@ type Task struct {
 	Branch     string // that the result goes to; "" for a new experiment
 	State      State
 	Created    time.Time // when it was queued; zero where unknown
+	Began      time.Time // when its last process was started; zero where unknown
 	Executor   string    // InQueue, InTemp or InWorkspace
 	Root       string    // folder of the repository that it runs in; "" before it started
 	DVCDir     string    // of the project below Root; "." for Root itself, "" where unknown
@@ -269,6 +270,7 @@ func (q *Queue) takenTask(t *Task) error {
 	var proc processInfo
 	if ok, err := readJSON(q.layout.process(t.Rev), &proc); err == nil && ok {
 		t.PID, t.ReturnCode, t.Log = proc.PID, proc.ReturnCode, text(proc.Stdout)
+		t.Began = written(q.layout.pid(t.Rev), q.layout.process(t.Rev))
 	}
 	if _, err := os.Stat(t.Log); err != nil {
 		t.Log = ""
@@ -302,9 +304,9 @@ func (q *Queue) takenTask(t *Task) error {
 
 func (q *Queue) activeTask(t *Task) error {
 	t.State, t.ReturnCode = Running, nil
-	if t.record == nil {
+	if !t.record.underWay() { // a worker of dvc took it, or one of ours died between two writes
 		if !q.dvcAtWork(*t) {
-			t.State, t.Note = Lost, "the worker of dvc that took it has ended; `ctrx queue start` runs it"
+			t.State, t.Note = Lost, "the worker that took it has ended; `ctrx queue start` gives it back"
 		}
 		return nil
 	}
@@ -410,9 +412,20 @@ func (d layoutRun) task() (Task, bool) {
 	t := Task{
 		Rev: filepath.Base(base), Name: text(info.Name), Baseline: info.Baseline, Head: info.Baseline, State: Running,
 		Executor: info.Location, Root: info.RootDir, DVCDir: projectBelow(info.DVCDir), Log: text(proc.Stdout), PID: proc.PID,
+		Began: written(base+".pid", base+".json"),
 	}
 	return t, true
 }
 
 // projectBelow turns the path of a .dvc folder into that of the project.
 func projectBelow(dvcDir string) string { return path.Dir(filepath.ToSlash(dvcDir)) }
+
+// written is when the first of the files that is there was written.
+func written(files ...string) time.Time {
+	for _, f := range files {
+		if info, err := os.Stat(f); err == nil {
+			return info.ModTime()
+		}
+	}
+	return time.Time{}
+}

@@ -21,11 +21,7 @@ import (
 // own. Work tree, index, HEAD and stash stay as they are, whatever happens. A
 // run that fails is kept in the queue as a failed task, with its log.
 func (q *Queue) RunTemp(ctx context.Context, o PutOptions, run RunOptions) (*experiment.Outcome, error) {
-	entries, err := q.prepare(ctx, o, false)
-	if err != nil {
-		return nil, err
-	}
-	c, err := q.enqueueTaken(ctx, entries[0], o)
+	c, err := q.putTaken(ctx, o)
 	if err != nil {
 		return nil, err
 	}
@@ -49,6 +45,19 @@ func (q *Queue) RunTemp(ctx context.Context, o PutOptions, run RunOptions) (*exp
 		_, err = q.remove(ctx, c.task) // as with dvc, only failed ones stay
 	}
 	return outcome, err
+}
+
+func (q *Queue) putTaken(ctx context.Context, o PutOptions) (*claim, error) {
+	unlock, err := q.lockPut(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	entries, err := q.prepare(ctx, o, false)
+	if err != nil {
+		return nil, err
+	}
+	return q.enqueueTaken(ctx, entries[0], o)
 }
 
 // enqueueTaken puts an entry into the queue as one that this process has taken.

@@ -155,10 +155,14 @@ func (q *Queue) spawn(slot int, o StartOptions) error {
 	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); {
 		select {
 		case err := <-ended: // it may have done all there was to do
+			if err != nil {
+				err = errs.New(errs.Failed, "it ended at once (%w); see %s", err, q.layout.workerLog(slot))
+			}
 			return err
 		case <-time.After(5 * time.Millisecond):
 		}
-		if there, err := q.hasWorker(slot); there || err != nil {
+		// It has the slot, or waits for the run that has it.
+		if held, err := fsx.Held(q.layout.slotLock(slot)); held || err != nil {
 			return err
 		}
 	}

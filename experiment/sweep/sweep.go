@@ -267,7 +267,7 @@ func (s *sweeper) check(ctx context.Context) error {
 	for i := range s.space.Axes {
 		set[i] = quantile(&s.space.Axes[i], 0)
 	}
-	if _, err := experiment.NewParams(s.p).Edit(set); err != nil {
+	if _, err := experiment.NewParams(s.p, false).Edit(set); err != nil {
 		return err
 	}
 	ix, err := s.p.WorkIndex(ctx)

@@ -18,6 +18,9 @@ func CanonicalJSON(v Value) []byte { return (&jsonWriter{sorted: true}).value(v)
 // JSON is Python's json.dumps with the keys in their own order.
 func JSON(v Value) []byte { return (&jsonWriter{}).value(v).out }
 
+// RawJSON is a value that is written already, as JSON writes it.
+type RawJSON []byte
+
 type jsonWriter struct {
 	out    []byte
 	sorted bool
@@ -42,6 +45,8 @@ func (w *jsonWriter) value(v Value) *jsonWriter {
 		w.out = appendJSONString(w.out, v)
 	case Timestamp: // Python refuses it; its text is the most useful thing to say
 		w.out = appendJSONString(w.out, v.Text)
+	case RawJSON:
+		w.out = append(w.out, v...)
 	case []Value:
 		w.text("[")
 		for i, e := range v {

@@ -35,6 +35,9 @@ type Override struct {
 	hasPackage bool
 }
 
+// HasPackage tells whether the key has an @, also one with nothing behind it.
+func (o Override) HasPackage() bool { return o.hasPackage }
+
 // SplitOverride takes the file off a -S argument: the text before the first
 // colon when that colon stands before the first equals sign.
 func SplitOverride(arg string) (file, override string) {

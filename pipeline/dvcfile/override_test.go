@@ -82,7 +82,7 @@ func (v overrideVector) apply() (string, error) {
 	if v.Text != nil {
 		data = []byte(*v.Text)
 	}
-	out, err := ApplyOverrides(v.File, data, all)
+	out, err := ApplyOverrides(v.File, data, all, Surroundings{})
 	return string(out), err
 }
 
@@ -192,19 +192,19 @@ func TestSweepIsBounded(t *testing.T) {
 func TestOverrideErrorsHaveHints(t *testing.T) {
 	text := "train: {lr: 0.1, epochs: 3}\nlayers: [1, 2]\n"
 	for _, c := range []struct{ arg, want, hint string }{
-		{"train.lrr=1", "invalid --set-param value: Could not override 'train.lrr'. params.yaml has no such key.", "did you mean 'train.lr'? to add it use -S +train.lrr=1"},
-		{"epochs=1", "invalid --set-param value: Could not override 'epochs'. params.yaml has no such key.", "did you mean 'train.epochs'? to add it use -S +epochs=1"},
-		{"banana=1", "invalid --set-param value: Could not override 'banana'. params.yaml has no such key.", "to add it use -S +banana=1"},
-		{"+train.lr=1", "invalid --set-param value: Could not append to config. An item is already at 'train.lr' in params.yaml.", "write train.lr=1 to change it, or ++train.lr=1 to add or change it"},
-		{"~trian", "invalid --set-param value: Could not delete from config. 'trian' does not exist in params.yaml.", "did you mean 'train'?"},
-		{"~layers.0", "invalid --set-param value: 'layers.0' is an item of a list, and items cannot be deleted one by one.", "set the whole list: layers=[...]"},
-		{"layers.7=1", "invalid --set-param value: 'layers' is a list of 2 items, it has no item '7'.", ""},
+		{"train.lrr=1", "invalid --set-param value: params.yaml: Could not override 'train.lrr'.", "did you mean 'train.lr'? to add it use -S +train.lrr=1"},
+		{"epochs=1", "invalid --set-param value: params.yaml: Could not override 'epochs'.", "did you mean 'train.epochs'? to add it use -S +epochs=1"},
+		{"banana=1", "invalid --set-param value: params.yaml: Could not override 'banana'.", "to add it use -S +banana=1"},
+		{"+train.lr=1", "invalid --set-param value: params.yaml: Could not append to config. An item is already at 'train.lr'.", "write train.lr=1 to change it, or ++train.lr=1 to add or change it"},
+		{"~trian", "invalid --set-param value: params.yaml: Could not delete from config. 'trian' does not exist.", "did you mean 'train'?"},
+		{"~layers.0", "invalid --set-param value: params.yaml: 'layers.0' is an item of a list, and items cannot be deleted one by one.", "set the whole list: layers=[...]"},
+		{"layers.7=1", "invalid --set-param value: params.yaml: Error merging override layers.7=1: 'layers' is a list of 2 items, it has no item '7'", ""},
 	} {
 		ovs, err := ParseOverride(c.arg)
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, err = ApplyOverrides("params.yaml", []byte(text), ovs)
+		_, err = ApplyOverrides("params.yaml", []byte(text), ovs, Surroundings{})
 		if err == nil || err.Error() != c.want || errs.HintOf(err) != c.hint || errs.KindOf(err) != errs.Usage {
 			t.Errorf("%s:\n got %v\nhint %q\nwant %s\nhint %q", c.arg, err, errs.HintOf(err), c.want, c.hint)
 		}
@@ -231,7 +231,7 @@ func TestApplyOverridesPython(t *testing.T) {
 		}
 		ovs = append(ovs, o...)
 	}
-	got, err := ApplyOverrides("p.py", []byte(text), ovs)
+	got, err := ApplyOverrides("p.py", []byte(text), ovs, Surroundings{})
 	want := "name = \"it's\"  # who\nd = {'a': 1, 'b': {'c': [2, 'x']}}\nx = 2\n"
 	if err != nil || string(got) != want {
 		t.Errorf("got %s, %v\nwant %s", got, err, want)
@@ -241,7 +241,7 @@ func TestApplyOverridesPython(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := ApplyOverrides("p.py", []byte(text), o); errs.KindOf(err) != errs.Usage {
+		if _, err := ApplyOverrides("p.py", []byte(text), o, Surroundings{}); errs.KindOf(err) != errs.Usage {
 			t.Errorf("%s: %v", arg, err)
 		}
 	}
@@ -298,7 +298,7 @@ func FuzzApplyOverrides(f *testing.F) {
 		if err != nil {
 			return
 		}
-		out, err := ApplyOverrides(file, data, []Override{o})
+		out, err := ApplyOverrides(file, data, []Override{o}, Surroundings{})
 		if err != nil {
 			return
 		}
@@ -306,4 +306,28 @@ func FuzzApplyOverrides(f *testing.F) {
 			t.Errorf("%s %q with %q became unreadable %q: %v", file, data, arg, out, err)
 		}
 	})
+}
+
+// What DVC 3.67.1 made of the same file, and what it refuses.
+func TestApplyOverridesTOMLTables(t *testing.T) {
+	const before = "a = 1\ns = \"${a}\"\nl = [1, 2]\n"
+	const b = "[b]\nx = 1.0\ny = [1, 2]\n"
+	const z = "[b.z]\nw = 'q'\n"
+	for arg, want := range map[string]string{
+		"b=2.50":          "a = 1\ns = 1\nl = [1, 2]\nb = 2.5\n",
+		"b.z=true":        "a = 1\ns = 1\nl = [1, 2]\n" + b + "z = true\n",
+		"+s={x: 2}":       "a = 1\nl = [1, 2]\n[s]\nx = 2\n\n" + b + z,
+		"+b.x.deep=\"1\"": "a = 1\ns = 1\nl = [1, 2]\n[b]\ny = [1, 2]\n[b.x]\ndeep = \"1\"\n\n" + z,
+		"b.y.1=null":      "",
+		"b.z.w={v: null}": "",
+	} {
+		ovs, err := ParseOverride("p.toml:" + arg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := ApplyOverrides("p.toml", []byte(before+b+z), ovs, Surroundings{})
+		if (err != nil) != (want == "") || string(got) != want || err != nil && errs.KindOf(err) != errs.Usage {
+			t.Errorf("%s: got %v\n%s\nwant\n%s", arg, err, got, want)
+		}
+	}
 }

@@ -157,6 +157,8 @@ func (k castKind) apply(v any) (any, error) {
 		return &rangeSweep{start: parts[0], stop: parts[1], step: parts[2]}, nil
 	case *distribution:
 		return v.cast(k)
+	case *globSweep:
+		return nil, errors.New("the options that a glob() finds cannot be cast")
 	}
 	return k.scalar(v)
 }

@@ -82,15 +82,16 @@ func (e *textEdits) replace(start, end int, text string) {
 	e.edits = append(e.edits, textEdit{start, end, text})
 }
 
-// apply gives the edited text. Edits at one place keep their order.
+// apply gives the edited text. Edits at one place keep their order; what is put
+// into a part that is taken out stands behind it.
 func (e *textEdits) apply() []byte {
 	slices.SortStableFunc(e.edits, func(a, b textEdit) int { return cmp.Compare(a.start, b.start) })
 	var out []byte
 	at := 0
 	for _, edit := range e.edits {
-		out = append(out, e.data[at:edit.start]...)
+		out = append(out, e.data[at:max(at, edit.start)]...)
 		out = append(out, edit.text...)
-		at = edit.end
+		at = max(at, edit.end)
 	}
 	return append(out, e.data[at:]...)
 }

@@ -1,6 +1,7 @@
 package dvcfile
 
 import (
+	"slices"
 	"strings"
 
 	"ctrx/internal/errs"
@@ -47,7 +48,7 @@ func (e *tomlEditor) table(t *tomlTable, now *Map, path []string) error {
 	for i := range now.Len() {
 		key, v := now.At(i)
 		at := append(path[:len(path):len(path)], key)
-		if v == nil {
+		if hasNull(v) {
 			return errs.New(errs.Usage, "cannot set '%s' to null in %s: TOML has no null; delete the key with ~", strings.Join(at, "."), e.file)
 		}
 		n := t.nodes[key]
@@ -63,9 +64,16 @@ func (e *tomlEditor) table(t *tomlTable, now *Map, path []string) error {
 			if PyRepr(n.content()) != PyRepr(v) {
 				return errs.New(errs.Usage, "cannot change the array of tables '%s' in %s", strings.Join(at, "."), e.file)
 			}
-		case n.table != nil:
+		case n.table != nil && t.inline:
 			e.remove(t, n)
 			e.add(t, key, v, at)
+		case n.table != nil:
+			e.remove(t, n)
+			end, _ := e.bodyEnd(t)
+			e.replace(end, end, e.lineBreak(end)+tomlKey(key)+" = "+renderTOML(v)+"\n")
+		case isMap && !t.inline && t.prefix == "":
+			e.remove(t, n)
+			e.addBefore(t, at, m)
 		case n.elements != "" && PyRepr(n.value) == PyRepr(v):
 			if !allMaps(n.value.([]Value)) {
 				e.replace(n.start, n.end, n.elements)
@@ -75,6 +83,19 @@ func (e *tomlEditor) table(t *tomlTable, now *Map, path []string) error {
 		}
 	}
 	return nil
+}
+
+// hasNull tells whether null stands anywhere in a value.
+func hasNull(v Value) bool {
+	switch v := v.(type) {
+	case nil:
+		return true
+	case []Value:
+		return slices.ContainsFunc(v, hasNull)
+	case *Map:
+		return slices.ContainsFunc(v.values, hasNull)
+	}
+	return false
 }
 
 // allMaps tells whether a list has mappings only; such lists stay as they are.
@@ -175,6 +196,17 @@ func (e *tomlEditor) add(t *tomlTable, key string, v Value, path []string) {
 		at, gap := e.bodyEnd(t)
 		e.replace(at, at, e.lineBreak(at)+text+"\n"+gap)
 	}
+}
+
+// addBefore writes a mapping that takes the place of a plain value: as a table
+// between the keys of its parent and the parent's other tables.
+func (e *tomlEditor) addBefore(t *tomlTable, path []string, m *Map) {
+	end, _ := e.bodyEnd(t)
+	text := e.lineBreak(end) + newTables(path, m)
+	if end < len(e.data) {
+		text += "\n"
+	}
+	e.replace(end, end, text)
 }
 
 // bodyEnd is where a new key of a table goes, and the blank line that DVC

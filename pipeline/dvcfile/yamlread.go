@@ -73,6 +73,7 @@ type constructor struct {
 	text *errs.Text
 	done map[*ynode]*Node // anchored nodes; nil while under construction
 	slab []Node
+	v11  bool // YAML 1.1, as OmegaConf reads it
 }
 
 // newNode takes a node off a block of them: large files have a million.
@@ -166,10 +167,10 @@ func (c *constructor) mapping(n *ynode, out *Node) error {
 	merged := false
 	for i := 0; i < len(n.items); i += 2 {
 		key := n.items[i]
-		if key.kind != yScalar || key.scalarTag() != tagMerge {
+		if key.kind != yScalar || c.tagOf(key) != tagMerge {
 			continue
 		}
-		if merged {
+		if merged && !c.v11 {
 			return errs.At(c.pos(key), "the merge key << is given twice in one mapping")
 		}
 		merged = true
@@ -178,16 +179,26 @@ func (c *constructor) mapping(n *ynode, out *Node) error {
 		}
 	}
 	inherited := m.Len()
+	var given map[string]bool
+	if c.v11 {
+		given = map[string]bool{}
+	}
 	for i := 0; i < len(n.items); i += 2 {
 		key := n.items[i]
-		if key.kind == yScalar && key.scalarTag() == tagMerge {
+		if key.kind == yScalar && c.tagOf(key) == tagMerge {
 			continue
 		}
 		kn, err := c.key(key)
 		if err != nil {
 			return err
 		}
-		if m.HasKey(kn.Value) && (inherited == 0) {
+		twice := m.HasKey(kn.Value) && inherited == 0
+		if c.v11 {
+			name, isString := kn.Value.(string)
+			twice = isString && given[name]
+			given[name] = given[name] || isString
+		}
+		if twice {
 			return errs.At(kn.Pos, "the key %s is given twice in one mapping", PyStr(kn.Value))
 		}
 		vn, err := c.node(n.items[i+1])
@@ -204,7 +215,9 @@ func (c *constructor) put(out, kn, vn *Node) {
 	m := out.Value.(*Map)
 	if name, ok := m.nameOf(kn.Value); ok {
 		i := m.find(name)
-		out.Keys[i], out.Items[i] = kn, vn
+		again := *kn
+		again.Value = out.Keys[i].Value // 1 stays 1 where true follows, as in Python
+		out.Keys[i], out.Items[i] = &again, vn
 		m.values[i] = vn.Value
 		return
 	}
@@ -255,7 +268,7 @@ func (c *constructor) key(n *ynode) (*Node, error) {
 	if target.kind != yScalar {
 		return nil, errs.At(c.pos(n), "a list or mapping cannot be a key here")
 	}
-	if target.scalarTag() == tagValue {
+	if c.tagOf(target) == tagValue {
 		return &Node{Pos: c.pos(n), Value: target.text}, nil
 	}
 	return c.node(n)
@@ -263,6 +276,9 @@ func (c *constructor) key(n *ynode) (*Node, error) {
 
 // scalar gives the value of a scalar under its tag.
 func (c *constructor) scalar(n *ynode) (Value, error) {
+	if c.v11 {
+		return c.scalar11(n)
+	}
 	tag := n.scalarTag()
 	ok := true
 	var v Value

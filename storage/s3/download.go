@@ -125,9 +125,9 @@ func (d *download) open(ctx context.Context, at, n int64) (*awss3.GetObjectOutpu
 	})
 	var api smithy.APIError
 	if errors.As(err, &api) && api.ErrorCode() == "InvalidRange" && at == 0 {
-		size, err := d.b.stat(ctx, d.key)
-		if err == nil && size != 0 {
-			err = errs.New(errs.Failed, "the server refuses a range of an object of %d bytes", size)
+		o, err := d.b.stat(ctx, d.key)
+		if err == nil && o.Size != 0 {
+			err = errs.New(errs.Failed, "the server refuses a range of an object of %d bytes", o.Size)
 		}
 		return nil, err
 	}

@@ -164,18 +164,24 @@ func (b *Backend) redirect(err error, region string, virtual bool) bool {
 
 // Stat gives the size of an object.
 func (b *Backend) Stat(ctx context.Context, key string) (int64, error) {
-	n, err := b.stat(ctx, key)
-	if err != nil {
-		return 0, fmt.Errorf("stat %s: %w", key, err)
-	}
-	return n, nil
+	o, err := b.Describe(ctx, key)
+	return o.Size, err
 }
 
-func (b *Backend) stat(ctx context.Context, key string) (int64, error) {
-	if err := b.begin(ctx, key); err != nil {
-		return 0, err
+// Describe is Stat with the ETag.
+func (b *Backend) Describe(ctx context.Context, key string) (storage.Object, error) {
+	o, err := b.stat(ctx, key)
+	if err != nil {
+		return storage.Object{}, fmt.Errorf("stat %s: %w", key, err)
 	}
-	var size int64
+	return o, nil
+}
+
+func (b *Backend) stat(ctx context.Context, key string) (storage.Object, error) {
+	if err := b.begin(ctx, key); err != nil {
+		return storage.Object{}, err
+	}
+	found := storage.Object{Key: key}
 	err := b.call(ctx, func(o func(*awss3.Options)) error {
 		in := &awss3.HeadObjectInput{Bucket: b.bucket(), Key: b.object(key)}
 		in.SSECustomerAlgorithm, in.SSECustomerKey, in.SSECustomerKeyMD5 = b.set.customerKey()
@@ -184,7 +190,7 @@ func (b *Backend) stat(ctx context.Context, key string) (int64, error) {
 			return b.notS3() // a web page has everything, and stores nothing
 		}
 		if err == nil {
-			size = aws.ToInt64(out.ContentLength)
+			found.Size, found.ETag = aws.ToInt64(out.ContentLength), plainETag(out.ETag)
 		}
 		return err
 	})
@@ -192,11 +198,14 @@ func (b *Backend) stat(ctx context.Context, key string) (int64, error) {
 		// The answer to HEAD has no body: a missing bucket looks like a missing
 		// object, and a wrong region like nothing in particular.
 		if e := b.ask(ctx, errors.Is(err, fs.ErrNotExist)); e != nil {
-			return 0, e
+			return storage.Object{}, e
 		}
 	}
-	return size, err
+	return found, err
 }
+
+// plainETag is an ETag without the quotes of the header.
+func plainETag(tag *string) string { return strings.Trim(aws.ToString(tag), `"`) }
 
 // ask lists one object to learn whether the bucket can be worked with, once. A
 // missing object is believed to a server that does not let these keys list.
@@ -265,7 +274,7 @@ func (b *Backend) list(ctx context.Context, prefix string, yield func(storage.Ob
 			if !ok || storage.CheckKey(key) != nil {
 				continue
 			}
-			if !yield(storage.Object{Key: key, Size: aws.ToInt64(object.Size)}, nil) {
+			if !yield(storage.Object{Key: key, Size: aws.ToInt64(object.Size), ETag: plainETag(object.ETag)}, nil) {
 				return nil
 			}
 		}

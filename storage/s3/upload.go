@@ -253,7 +253,7 @@ func (p *parts) complete(ctx context.Context, size int64) error {
 	var api smithy.APIError
 	if errors.As(err, &api) && api.ErrorCode() == "NoSuchUpload" {
 		// A first attempt may have succeeded and its answer got lost.
-		if n, e := b.stat(ctx, p.key); e == nil && n == size {
+		if o, e := b.stat(ctx, p.key); e == nil && o.Size == size {
 			return nil
 		}
 	}

@@ -313,6 +313,8 @@ func (a *app) expDiffCommand() *cobra.Command {
 	o.flags(f)
 	o.diffFlags(f)
 	f.BoolVar(&so.depsOnly, "param-deps", false, "only parameters that stages depend on")
+	f.Bool("changed-only", true, "only what changed; this is so unless --all is given")
+	c.MarkFlagsMutuallyExclusive("all", "changed-only")
 	return c
 }
 

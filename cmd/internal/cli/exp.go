@@ -6,14 +6,18 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"ctrx/experiment"
+	"ctrx/experiment/queue"
 	"ctrx/pipeline"
 )
 
 func (a *app) expCommand() *cobra.Command {
 	c := &cobra.Command{Use: "exp", Aliases: []string{"experiments"}, Short: "Run experiments and keep, compare and apply them"}
-	c.AddCommand(a.expRunCommand(), a.expSweepCommand(), a.expListCommand(), a.expApplyCommand(), a.expDiffCommand(), a.expRemoveCommand(), a.expBranchCommand())
+	c.AddCommand(a.expRunCommand(), a.expSweepCommand(), a.expShowCommand(), a.expListCommand(), a.expApplyCommand(), a.expDiffCommand(),
+		a.expSaveCommand(), a.expRenameCommand(), a.expRemoveCommand(), a.expBranchCommand(), a.expPushCommand(), a.expPullCommand(),
+		a.expWatchCommand(), a.expCleanCommand())
 	return c
 }
 
@@ -21,18 +25,19 @@ func (a *app) expListCommand() *cobra.Command {
 	var sel experiment.Selection
 	var nameOnly, shaOnly, asJSON bool
 	c := &cobra.Command{
-		Use: "list", Aliases: []string{"ls"}, Short: "List experiments", Args: cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error {
+		Use: "list [GIT_REMOTE]", Aliases: []string{"ls"}, Short: "List experiments, here or at a Git remote", Args: cobra.MaximumNArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
 			a.json = asJSON
+			remote := strings.Join(args, "")
 			return a.project(c.Context(), func(p *pipeline.Project) error {
-				groups, err := experiment.List(p, sel)
+				groups, err := experiment.List(c.Context(), p, sel, remote)
 				if err != nil {
 					return err
 				}
 				if asJSON {
 					return a.printJSON(experimentsJSON(groups))
 				}
-				a.printExperiments(groups, nameOnly, shaOnly)
+				a.printExperiments(groups, nameOnly, shaOnly, remote != "")
 				return nil
 			})
 		},
@@ -41,6 +46,8 @@ func (a *app) expListCommand() *cobra.Command {
 	selectionFlags(c, &sel)
 	f.BoolVar(&nameOnly, "name-only", false, "print names only")
 	f.BoolVar(&shaOnly, "sha-only", false, "print commits only")
+	alias(f, "names-only", "name-only")
+	alias(f, "shas-only", "sha-only")
 	f.BoolVar(&asJSON, "json", false, "print JSON")
 	c.MarkFlagsMutuallyExclusive("name-only", "sha-only", "json")
 	return c
@@ -50,10 +57,17 @@ func selectionFlags(c *cobra.Command, sel *experiment.Selection) {
 	f := c.Flags()
 	f.BoolVarP(&sel.All, "all-commits", "A", false, "experiments of every commit")
 	f.StringArrayVar(&sel.Revs, "rev", nil, "experiments of this `commit`; may be repeated")
-	f.IntVarP(&sel.Num, "num", "n", 1, "also of this many commits before it, itself included")
+	f.IntVarP(&sel.Num, "num", "n", 1, "also of this many commits before it, itself included; all if negative")
 }
 
-func (a *app) printExperiments(groups []experiment.Group, nameOnly, shaOnly bool) {
+// alias gives a boolean flag a second name that help does not show.
+func alias(f *pflag.FlagSet, name, of string) {
+	second := *f.Lookup(of)
+	second.Name, second.Hidden = name, true
+	f.AddFlag(&second)
+}
+
+func (a *app) printExperiments(groups []experiment.Group, nameOnly, shaOnly, remote bool) {
 	for _, g := range groups {
 		if !nameOnly && !shaOnly {
 			a.printf("%s:\n", g.Label)
@@ -64,6 +78,8 @@ func (a *app) printExperiments(groups []experiment.Group, nameOnly, shaOnly bool
 				a.printf("%s\n", r.Name)
 			case shaOnly:
 				a.printf("%s\n", r.Commit)
+			case remote:
+				a.printf("\t%s\n", r.Name)
 			default:
 				a.printf("\t%s [%s]\n", r.Commit[:7], r.Name)
 			}
@@ -94,11 +110,12 @@ func experimentsJSON(groups []experiment.Group) any {
 }
 
 func (a *app) expApplyCommand() *cobra.Command {
-	return &cobra.Command{
+	var noForce bool
+	c := &cobra.Command{
 		Use: "apply EXPERIMENT", Short: "Make the work tree what an experiment holds", Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			return a.project(c.Context(), func(p *pipeline.Project) error {
-				applied, err := experiment.Apply(c.Context(), p, args[0], a.Now())
+			return a.queue(c.Context(), func(p *pipeline.Project, q *queue.Queue) error {
+				applied, err := experiment.Apply(c.Context(), p, args[0], q, a.Now())
 				if err != nil {
 					return err
 				}
@@ -110,20 +127,22 @@ func (a *app) expApplyCommand() *cobra.Command {
 			})
 		},
 	}
+	c.Flags().BoolVar(&noForce, "no-force", false, "accepted for DVC's sake: what is overwritten is kept")
+	return c
 }
 
 func (a *app) expRemoveCommand() *cobra.Command {
+	var o experiment.RemoveOptions
 	var sel experiment.Selection
-	var keep bool
 	c := &cobra.Command{
 		Use: "remove [EXPERIMENT...]", Aliases: []string{"rm"}, Short: "Remove experiments",
 		RunE: func(c *cobra.Command, names []string) error {
-			return a.project(c.Context(), func(p *pipeline.Project) error {
-				var by *experiment.Selection
-				if sel.All || len(sel.Revs) > 0 || c.Flags().Changed("num") {
-					by = &sel
+			return a.queue(c.Context(), func(p *pipeline.Project, q *queue.Queue) error {
+				o.Queue = q
+				if o.Names = names; sel.All || len(sel.Revs) > 0 {
+					o.By = &sel
 				}
-				removed, err := experiment.Remove(c.Context(), p, names, by, keep)
+				removed, err := experiment.Remove(c.Context(), p, o)
 				if err != nil {
 					return err
 				}
@@ -136,8 +155,12 @@ func (a *app) expRemoveCommand() *cobra.Command {
 			})
 		},
 	}
+	f := c.Flags()
 	selectionFlags(c, &sel)
-	c.Flags().BoolVar(&keep, "keep", false, "remove all but the named experiments")
+	f.BoolVar(&o.Keep, "keep", false, "remove all but the selected experiments")
+	f.BoolVar(&o.Queued, "queue", false, "remove all that wait in the queue")
+	f.StringVarP(&o.Remote, "git-remote", "g", "", "remove them at this Git `remote`, a name or URL")
+	c.MarkFlagsMutuallyExclusive("queue", "git-remote")
 	return c
 }
 

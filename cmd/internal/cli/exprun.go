@@ -49,6 +49,7 @@ func (a *app) expRunCommand() *cobra.Command {
 	f.StringVarP(&o.Name, "name", "n", "", "`name` of the experiment; one is made up without it")
 	f.StringVarP(&o.Message, "message", "m", "", "message of the experiment commit")
 	f.StringArrayVarP(&o.SetParams, "set-param", "S", nil, "change a parameter: [`file:]key=value`; may be repeated; with --queue the value may be a sweep")
+	f.BoolVar(&o.NoHydra, "no-hydra", false, "do not compose params.yaml out of config groups")
 	f.BoolVar(&o.Push, "push", false, "push the data that the run made to the default remote")
 	f.BoolVar(&o.queue, "queue", false, "keep it for later")
 	f.BoolVar(&o.temp, "temp", false, "run it in a copy, and leave the workspace alone")
@@ -80,7 +81,7 @@ func (a *app) expRun(c *cobra.Command, p *pipeline.Project, o *expRun) error {
 func (o *expRun) put() queue.PutOptions {
 	return queue.PutOptions{
 		ExecuteOptions: o.ExecuteOptions, Name: o.Name, Message: o.Message, SetParams: o.SetParams, CopyPaths: o.copies,
-		Overwrite: o.Overwrite, Priority: o.priority, Rand: o.Rand,
+		Overwrite: o.Overwrite, NoHydra: o.NoHydra, Priority: o.priority, Rand: o.Rand,
 	}
 }
 

@@ -53,6 +53,9 @@ func (a *app) reproCommand() *cobra.Command {
 					a.printEstimate(outcome.Estimate)
 					return nil
 				}
+				if err := p.OfferToTrack(c.Context()); err != nil {
+					return err
+				}
 				if len(outcome.Result.Ran) > 0 {
 					p.Info("Use `ctrx push` to send your updates to remote storage.")
 				} else {
