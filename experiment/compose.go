@@ -83,3 +83,17 @@ func hydraOptions(p *pipeline.Project) (hydra.Options, error) {
 		},
 	}, nil
 }
+
+// ExpandGlobs puts the options of config groups in place of glob(...) in -S
+// arguments, where Hydra is enabled: `-S 'model=glob(*)'` is one run for each
+// model. Call it before the arguments are parsed.
+func ExpandGlobs(p *pipeline.Project, args []string, noHydra bool) ([]string, error) {
+	if noHydra || !p.Config.Bool("hydra", "enabled", false) {
+		return args, nil
+	}
+	o, err := hydraOptions(p)
+	if err != nil {
+		return nil, err
+	}
+	return hydra.ExpandGlobs(o, args)
+}

@@ -57,7 +57,11 @@ func Run(ctx context.Context, p *pipeline.Project, o RunOptions) (*Outcome, erro
 	if _, err := p.Repo(); err != nil {
 		return nil, err
 	}
-	overrides, err := parseSetParams(o.SetParams)
+	args, err := ExpandGlobs(p, o.SetParams, o.NoHydra)
+	if err != nil {
+		return nil, err
+	}
+	overrides, err := parseSetParams(args)
 	if err != nil {
 		return nil, err
 	}
@@ -212,8 +216,8 @@ type ParamsFile struct {
 // once, so that many sets of overrides start from the same content.
 type Params struct {
 	project *pipeline.Project
-	from    *gitops.Tree // nil: the work tree alone
 	noHydra bool
+	from    *gitops.Tree // nil: the work tree alone
 	read    map[string][]byte
 }
 
@@ -227,7 +231,7 @@ func NewParams(p *pipeline.Project, noHydra bool) *Params {
 // NewParamsOf edits the params files as they are in a commit. One that is not
 // there, as Git does not know it, is taken from the work tree.
 func NewParamsOf(p *pipeline.Project, from *gitops.Tree, noHydra bool) *Params {
-	return &Params{project: p, from: from, noHydra: noHydra, read: map[string][]byte{}}
+	return &Params{project: p, noHydra: noHydra, from: from, read: map[string][]byte{}}
 }
 
 // Edit applies one set of overrides and gives the files that it changes, in the
@@ -451,14 +455,21 @@ func (r *run) filesToKeep(ix *pipeline.Index, steps []pipeline.Step) []string {
 func (r *run) afterwards(ctx context.Context, ix *pipeline.Index) error {
 	p := r.project
 	var err error
-	auto := p.Config.Bool("exp", "auto_push", false)
 	r.outcome.Metrics, err = p.Metrics(ctx, ix, nil)
 	if err != nil {
 		return err
 	}
 	r.outcome.Params, err = p.Params(ctx, ix, pipeline.ParamsOptions{DepsOnly: true})
-	if err != nil || !r.options.Push && !auto && !p.Ctrx.Exp.Push {
+	if err != nil {
 		return err
+	}
+	if remote, auto := autoPush(r.home()); auto {
+		if err := r.autoPush(ctx, remote); err != nil {
+			return err
+		}
+	}
+	if !r.options.Push && !p.Ctrx.Exp.Push {
+		return nil
 	}
 	t, err := p.Push(ctx, pipeline.TransferOptions{})
 	if err != nil {

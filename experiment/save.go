@@ -72,7 +72,13 @@ func Save(ctx context.Context, p *pipeline.Project, o SaveOptions) (*Outcome, er
 	if err := r.publish(ctx, ix, nil, steps); err != nil {
 		return nil, err
 	}
-	return r.outcome, r.tellLeftOut(ctx)
+	if err := r.tellLeftOut(ctx); err != nil {
+		return r.outcome, err
+	}
+	if remote, auto := autoPush(p); auto {
+		return r.outcome, r.autoPush(ctx, remote)
+	}
+	return r.outcome, nil
 }
 
 // tellLeftOut warns of untracked files that the experiment does not hold.

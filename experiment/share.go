@@ -48,26 +48,8 @@ func Push(ctx context.Context, p *pipeline.Project, o ShareOptions) (Shared, err
 	if err != nil || len(refs) == 0 {
 		return done, err
 	}
-	there, err := repo.RemoteRefs(ctx, o.GitRemote, prefix+"*")
+	sent, err := o.pushRefs(ctx, repo, refs, &done)
 	if err != nil {
-		return done, err
-	}
-	var changes []gitops.RefChange
-	var sent []Ref
-	for _, r := range refs {
-		change := gitops.RefChange{Name: r.Full, New: r.Commit, Old: commitAt(there, r.Full)}
-		how, err := o.compare(ctx, repo, change)
-		if err != nil {
-			return done, err
-		}
-		if done.add(how, r.Name); how != diverged {
-			sent = append(sent, r)
-		}
-		if how == fresh {
-			changes = append(changes, change)
-		}
-	}
-	if err := repo.PushRefs(ctx, o.GitRemote, changes); err != nil {
 		return Shared{}, err
 	}
 	if o.NoCache || len(sent) == 0 {
@@ -77,6 +59,31 @@ func Push(ctx context.Context, p *pipeline.Project, o ShareOptions) (Shared, err
 		return done, errs.New(errs.KindOf(err), "failed to push cache: %w", errs.Hint(err, "the experiments are at '%s' already; for their data: ctrx exp push %s, or do without: --no-cache", o.GitRemote, o.GitRemote))
 	}
 	return done, nil
+}
+
+// pushRefs sends the refs of experiments, as far as they are not there, and
+// gives those that are there then.
+func (o ShareOptions) pushRefs(ctx context.Context, repo *gitops.Repo, refs []Ref, done *Shared) ([]Ref, error) {
+	there, err := repo.RemoteRefs(ctx, o.GitRemote, prefix+"*")
+	if err != nil {
+		return nil, err
+	}
+	var changes []gitops.RefChange
+	var sent []Ref
+	for _, r := range refs {
+		change := gitops.RefChange{Name: r.Full, New: r.Commit, Old: commitAt(there, r.Full)}
+		how, err := o.compare(ctx, repo, change)
+		if err != nil {
+			return nil, err
+		}
+		if done.add(how, r.Name); how != diverged {
+			sent = append(sent, r)
+		}
+		if how == fresh {
+			changes = append(changes, change)
+		}
+	}
+	return sent, repo.PushRefs(ctx, o.GitRemote, changes)
 }
 
 // Pull brings experiments of a Git remote here, and their data into the cache.

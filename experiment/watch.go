@@ -16,9 +16,10 @@ import (
 
 // WatchOptions says how runs are watched.
 type WatchOptions struct {
-	Tasks  func(context.Context) ([]Task, error) // of the queue and beside it
-	Every  time.Duration                         // between two looks
-	Follow bool                                  // go on when nothing runs
+	Tasks     func(context.Context) ([]Task, error) // of the queue and beside it
+	Every     time.Duration                         // between two looks
+	Follow    bool                                  // go on when nothing runs
+	EveryLook bool                                  // show what is seen at every look, not only at changes
 	// Show is given all runs seen so far and which of them are new or changed,
 	// at the first look and after every change. Its error ends the watch.
 	Show func(runs []WatchedRun, changed []int) error
@@ -47,7 +48,7 @@ func Watch(ctx context.Context, p *pipeline.Project, o WatchOptions) error {
 		if err != nil {
 			return err
 		}
-		if first || len(changed) > 0 {
+		if first || len(changed) > 0 || o.EveryLook {
 			if err := o.Show(slices.Clone(w.runs), changed); err != nil {
 				return err
 			}

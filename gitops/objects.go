@@ -24,7 +24,7 @@ type objects struct {
 const maxLenders = 5
 
 func openObjects(gitDir string, c cache.Object, depth int) *objects {
-	s := &objects{Storage: filesystem.NewStorageWithOptions(osfs.New(gitDir), c, filesystem.Options{AlternatesFS: osfs.New("/")})}
+	s := &objects{Storage: filesystem.NewStorageWithOptions(newPackNames(osfs.New(gitDir), gitDir), c, filesystem.Options{AlternatesFS: osfs.New("/")})}
 	if depth == maxLenders {
 		return s
 	}

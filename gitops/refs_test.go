@@ -275,7 +275,7 @@ func TestStaleLock(t *testing.T) {
 	if _, err := os.Lstat(lock); err == nil {
 		t.Error("the lock is still there")
 	}
-	left, err := filepath.Glob(filepath.Join(filepath.Dir(lock), ".ctrx-*"))
+	left, err := filepath.Glob(filepath.Join(filepath.Dir(lock), "*ctrx-*"))
 	if err != nil || len(left) > 0 {
 		t.Errorf("left behind: %v, %v", left, err)
 	}

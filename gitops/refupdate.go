@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
@@ -202,7 +203,7 @@ func makeLock(file string) (*refLock, error) {
 	if _, err := os.Lstat(file + ".lock"); err == nil {
 		return nil, fs.ErrExist
 	}
-	f, err := os.CreateTemp(dir, ".ctrx-*.lock") // a name that no ref can have
+	f, err := createAside(dir)
 	if err != nil {
 		return nil, err
 	}
@@ -222,6 +223,17 @@ func makeLock(file string) (*refLock, error) {
 		return nil, err
 	}
 	return &refLock{file: file, lock: f}, nil
+}
+
+// createAside makes a file of a name that no ref can have, and that git passes
+// over in the folders of refs.
+func createAside(dir string) (*os.File, error) {
+	for {
+		f, err := os.OpenFile(filepath.Join(dir, fmt.Sprintf("ctrx-%016x.lock", rand.Uint64())), os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o666)
+		if !errors.Is(err, fs.ErrExist) {
+			return f, err
+		}
+	}
 }
 
 // removeStale removes a lock that a killed ctrx left behind.
@@ -255,7 +267,21 @@ func (l *refLock) commit(data []byte) error {
 	if info, err := os.Stat(l.file); err == nil && info.IsDir() {
 		removeEmptyFolders(l.file)
 	}
-	return fsx.WriteFileAs(l.file, data, 0o666, fsx.Flushed)
+	f, err := createAside(filepath.Dir(l.file))
+	if err != nil {
+		return fsx.FullDisk(err)
+	}
+	_, err = f.Write(data)
+	if err == nil {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close()); err == nil {
+		err = os.Rename(f.Name(), l.file)
+	}
+	if err != nil {
+		os.Remove(f.Name())
+	}
+	return fsx.FullDisk(err)
 }
 
 func (l *refLock) release() {

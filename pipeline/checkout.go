@@ -26,7 +26,7 @@ type CheckoutOptions struct {
 // files: a folder is one output of many files.
 type CheckoutResult struct {
 	Added, Modified []string // rel paths; a folder's ends with a slash
-	Missing         []string // not in the cache
+	Missing         []string // recorded, and not in the cache
 	Files           struct{ Added, Modified, Deleted int }
 }
 
@@ -59,7 +59,9 @@ func (p *Project) CheckoutLocked(ctx context.Context, o CheckoutOptions) (Checko
 				return r, err
 			}
 			missing = append(missing, err)
-			r.Missing = append(r.Missing, so.Output.Rel)
+			if so.Output.Recorded != nil {
+				r.Missing = append(r.Missing, so.Output.Rel)
+			}
 		}
 	}
 	if len(missing) > 0 && !o.AllowMissing {

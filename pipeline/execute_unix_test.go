@@ -263,21 +263,21 @@ stages:
 }
 
 func TestLimitsErrors(t *testing.T) {
-	for _, tc := range []struct{ meta, want string }{
-		{"{retrys: 1}", "no key 'retrys'"},
-		{"{retries: -1}", "retries must be a whole number"},
-		{"{retries: many}", "retries must be a whole number"},
-		{"{timeout: soon}", "timeout must be a time"},
-		{"{timeout: 0}", "timeout must be a time"},
-		{"{mutex: 3}", "mutex must be a name"},
-		{"{resources: 3}", "resources must be a mapping"},
-		{"{resources: {gpus: 1}}", "no key 'gpus'"},
-		{"{resources: {gpu: 3}}", "needs 3 GPUs, and there are 2"},
-		{"[]", "meta.ctrx must be a mapping"},
+	for _, tc := range []struct{ meta, at, want string }{
+		{"{retrys: 1}", "4:19", "no key 'retrys'"},
+		{"{retries: -1}", "4:19", "retries must be a whole number"},
+		{"{retries: many}", "4:19", "retries must be a whole number"},
+		{"{mutex: m, timeout: soon}", "4:29", "timeout must be a time"},
+		{"{timeout: 0}", "4:19", "timeout must be a time"},
+		{"{mutex: 3}", "4:19", "mutex must be a name"},
+		{"{resources: 3}", "4:19", "resources must be a mapping"},
+		{"{resources: {gpus: 1}}", "4:31", "no key 'gpus'"},
+		{"{resources: {gpu: 3}}", "2:3", "needs 3 GPUs, and there are 2"},
+		{"[]", "4:12", "meta.ctrx must be a mapping"},
 	} {
 		p := newTestProject(t, map[string]string{"dvc.yaml": "stages:\n  s:\n    cmd: touch ran\n    meta: {ctrx: " + tc.meta + "}\n"})
 		_, err := p.repro(t, t.Context(), ExecuteOptions{GPUs: []string{"0", "1"}})
-		if err == nil || !strings.Contains(err.Error(), tc.want) || !strings.Contains(err.Error(), "dvc.yaml:2:3: ") || errs.KindOf(err) != errs.ProjectFile {
+		if err == nil || !strings.Contains(err.Error(), tc.want) || !strings.Contains(err.Error(), "dvc.yaml:"+tc.at+": ") || errs.KindOf(err) != errs.ProjectFile {
 			t.Errorf("%s: %v, want %q", tc.meta, err, tc.want)
 		}
 		if _, err := os.Stat(filepath.Join(p.dir, "ran")); err == nil {

@@ -41,9 +41,18 @@ func (s *Stage) ownMeta() (*dvcfile.Map, error) {
 	}
 	own, ok := v.(*dvcfile.Map)
 	if !ok {
-		return nil, errs.At(s.Pos, "stage '%s': meta.ctrx must be a mapping, as in: ctrx: {python: requirements.txt, retries: 2}", s.Name)
+		return nil, errs.At(s.metaPos(), "stage '%s': meta.ctrx must be a mapping, as in: ctrx: {python: requirements.txt, retries: 2}", s.Name)
 	}
 	return own, nil
+}
+
+// metaPos is the place of a key of meta.ctrx in the definition of the stage.
+func (s *Stage) metaPos(keys ...string) errs.Pos {
+	pos := s.Pos.Find("meta").Find("ctrx")
+	for _, k := range keys {
+		pos = pos.Find(k)
+	}
+	return pos
 }
 
 // limits reads the limits of a stage. A wrong or unknown key is an error, so
@@ -70,7 +79,7 @@ func (s *Stage) limits() (Limits, error) {
 		case "timeout":
 			l.Timeout, err = s.duration("timeout", v)
 		default:
-			err = errs.At(s.Pos, "stage '%s': meta.ctrx has no key %s; the keys are: %s", s.Name, dvcfile.PyRepr(key), strings.Join(ownKeys(), ", "))
+			err = errs.At(s.metaPos(key), "stage '%s': meta.ctrx has no key %s; the keys are: %s", s.Name, dvcfile.PyRepr(key), strings.Join(ownKeys(), ", "))
 		}
 		if err != nil {
 			return l, err
@@ -87,7 +96,7 @@ func (s *Stage) resources(l *Limits, v dvcfile.Value) error {
 	for _, key := range m.Keys() {
 		v, _ := m.Get(key)
 		if key != "gpu" {
-			return errs.At(s.Pos, "stage '%s': meta.ctrx.resources has no key %s; the only one is gpu", s.Name, dvcfile.PyRepr(key))
+			return errs.At(s.metaPos("resources", key), "stage '%s': meta.ctrx.resources has no key %s; the only one is gpu", s.Name, dvcfile.PyRepr(key))
 		}
 		var err error
 		if l.GPUs, err = s.count("resources.gpu", v); err != nil {
@@ -98,7 +107,7 @@ func (s *Stage) resources(l *Limits, v dvcfile.Value) error {
 }
 
 func (s *Stage) wrongMeta(key string, v dvcfile.Value, want string) error {
-	return errs.At(s.Pos, "stage '%s': meta.ctrx.%s must be %s, not %s", s.Name, key, want, dvcfile.PyRepr(v))
+	return errs.At(s.metaPos(strings.Split(key, ".")...), "stage '%s': meta.ctrx.%s must be %s, not %s", s.Name, key, want, dvcfile.PyRepr(v))
 }
 
 func (s *Stage) count(key string, v dvcfile.Value) (int, error) {

@@ -116,6 +116,9 @@ func Open(ctx context.Context, o OpenOptions) (*Project, error) {
 	return p, p.openCache()
 }
 
+// Getenv gives a variable of the environment that the project was opened with.
+func (p *Project) Getenv(key string) string { return lookup(p.env)(key) }
+
 // Beside opens the project of another folder with the environment of this one:
 // a copy that an experiment runs in.
 func (p *Project) Beside(ctx context.Context, dir string, sink event.Sink) (*Project, error) {

@@ -17,7 +17,7 @@ func (p *Project) fetchOutputs(ctx context.Context, outs []selectedOutput) error
 			return err
 		}
 	}
-	_, err = p.moveAll(ctx, shipments, TransferOptions{}, direction{storage.Fetch, storage.FetchTree})
+	_, err = p.moveAll(ctx, shipments, TransferOptions{}, direction{objects: storage.Fetch, tree: storage.FetchTree})
 	return err
 }
 
@@ -71,7 +71,7 @@ func (p *Project) pullMissingDeps(ctx context.Context, s *Stage) error {
 // PullRunCache brings the run cache of the default remote here before a plan is
 // made. A remote that has none, or none at all, is only warned about.
 func (p *Project) PullRunCache(ctx context.Context) error {
-	err := p.transferRunCache(ctx, TransferOptions{}, direction{storage.Fetch, storage.FetchTree})
+	_, err := p.transferRunCache(ctx, TransferOptions{}, direction{objects: storage.Fetch, tree: storage.FetchTree})
 	if err != nil && ctx.Err() == nil {
 		p.Warn("Failed to pull run cache: %v", err)
 		return nil

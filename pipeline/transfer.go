@@ -52,7 +52,7 @@ func (t Transferred) summary(verb string) string {
 
 // Push sends the selected data to its remotes.
 func (p *Project) Push(ctx context.Context, o TransferOptions) (Transferred, error) {
-	return p.transfer(ctx, o, direction{storage.Push, storage.PushTree})
+	return p.transfer(ctx, o, direction{objects: storage.Push, tree: storage.PushTree, countRuns: true})
 }
 
 // Fetch brings the selected data into the cache.
@@ -60,7 +60,7 @@ func (p *Project) Fetch(ctx context.Context, o TransferOptions) (Transferred, er
 	if err := p.ensureTmp(); err != nil {
 		return Transferred{}, err
 	}
-	return p.transfer(ctx, o, direction{storage.Fetch, storage.FetchTree})
+	return p.transfer(ctx, o, direction{objects: storage.Fetch, tree: storage.FetchTree})
 }
 
 // Pull is Fetch and Checkout.
@@ -98,6 +98,8 @@ func (s *shipment) add(d storage.Digest, rel string) {
 type direction struct {
 	objects func(context.Context, storage.TransferOptions) (storage.Transfer, error)
 	tree    func(context.Context, storage.TreeOptions) (storage.Transfer, error)
+
+	countRuns bool // entries of the run cache count as files in the summary: DVC counts those that it pushes
 }
 
 func (p *Project) transfer(ctx context.Context, o TransferOptions, move direction) (Transferred, error) {
@@ -107,7 +109,11 @@ func (p *Project) transfer(ctx context.Context, o TransferOptions, move directio
 	}
 	total, err := p.moveAll(ctx, shipments, o, move)
 	if err == nil && o.RunCache {
-		err = p.transferRunCache(ctx, o, move)
+		var runs storage.Transfer
+		if runs, err = p.transferRunCache(ctx, o, move); move.countRuns {
+			total.Files += runs.Files
+		}
+		total.Bytes += runs.Bytes
 	}
 	return total, err
 }
@@ -264,19 +270,20 @@ func (p *Project) storageOptions(ctx context.Context, s *shipment, o TransferOpt
 }
 
 // transferRunCache copies the run cache as it is.
-func (p *Project) transferRunCache(ctx context.Context, o TransferOptions, move direction) error {
+func (p *Project) transferRunCache(ctx context.Context, o TransferOptions, move direction) (storage.Transfer, error) {
 	name, err := p.remoteName(o.Remote, "")
 	if err != nil {
-		return err
+		return storage.Transfer{}, err
 	}
 	b, _, err := p.openRemote(ctx, name)
 	if err != nil {
-		return err
+		return storage.Transfer{}, err
 	}
-	if _, err := move.tree(ctx, storage.TreeOptions{Dir: p.Cache.Dir(), Prefix: "runs", Remote: b, Jobs: o.Jobs}); err != nil {
-		return fmt.Errorf("run cache on remote '%s': %w", name, err)
+	done, err := move.tree(ctx, storage.TreeOptions{Dir: p.Cache.Dir(), Prefix: "runs", Remote: b, Jobs: o.Jobs})
+	if err != nil {
+		return done, fmt.Errorf("run cache on remote '%s': %w", name, err)
 	}
-	return nil
+	return done, nil
 }
 
 // CloudState is the comparison of the cache with a remote.

@@ -1,6 +1,7 @@
 // Package report turns the metrics and params of revisions into what
-// `metrics show`, `metrics diff`, `params diff` and `exp diff` print: JSON,
-// Markdown tables and plain tables, in DVC's layout to the byte.
+// `metrics show`, `metrics diff`, `params diff`, `exp diff` and `exp show`
+// print: JSON, CSV, Markdown tables and plain tables, in DVC's layout to the
+// byte (but for the plain table of `exp show`, which is ctrx's own).
 //
 // It works on plain values. Whoever calls it has read the files already (from
 // the work tree or a commit) and says which revision and file each value is

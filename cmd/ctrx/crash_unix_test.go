@@ -66,7 +66,7 @@ var crashCommands = []struct {
 	{name: "exp run", before: [][]string{{"add", "-q", "raw.bin", "many"}},
 		args: []string{"exp", "run", "-n", "x", "-S", "p=2"}, again: []string{"exp", "run", "-f", "-n", "x", "-S", "p=2"}},
 	{name: "push", before: [][]string{{"add", "-q", "raw.bin", "many"}, {"repro", "-q"}}, args: []string{"push", "--run-cache"}},
-	{name: "pull", before: [][]string{{"add", "-q", "raw.bin", "many"}, {"push", "-q"}, {"REMOVE", "raw.bin", "many", ".dvc/cache"}}, args: []string{"pull"}},
+	{name: "pull", before: [][]string{{"add", "-q", "raw.bin", "many"}, {"push", "-q"}, {"REMOVE", "raw.bin", "many", ".dvc/cache"}}, args: []string{"pull", "--allow-missing"}},
 }
 
 // TestEndedByForce ends commands with SIGKILL, SIGINT and SIGTERM at several

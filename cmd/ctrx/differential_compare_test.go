@@ -42,7 +42,7 @@ func compareHistory(t *testing.T, d *manyDVC, dir string, seed uint64) {
 		"metrics diff v1 --json", "metrics diff v1 side --json", "metrics diff side v1 --md", "metrics diff HEAD~1 HEAD --json", "metrics diff --json --targets extra.json m.yaml",
 		"params diff --json", "params diff", "params diff --md", "params diff --all --json", "params diff --all --md --no-path",
 		"params diff v1 --json", "params diff v1 side --json", "params diff side v1 --md", "params diff --deps --json", "params diff --deps --all --json",
-		"params diff --json --all --targets extra.json conf.toml", "params diff nosuch --json", "metrics diff nosuch", "metrics show nosuch.json --json",
+		"params diff --json --all --targets extra.json conf.toml", "params diff --json --targets settings.py", "params diff --deps --json --targets mdir", "metrics show mdir --json", "params diff nosuch --json", "metrics diff nosuch", "metrics show nosuch.json --json",
 	} {
 		args := strings.Fields(line)
 		for _, at := range []string{dir, filepath.Join(dir, "sub")} {
@@ -134,6 +134,10 @@ func randomFiles(r *rand.Rand) map[string]string {
 		"m.yaml":          yamlOf(r, 2),
 		"sub/m.json":      jsonOf(r, 1),
 		"sub/params.yaml": yamlOf(r, 1),
+		"vars.yaml":       fmt.Sprintf("vv:\n  one: %d\n  list: [1, %d]\n  unused: %d\n", r.IntN(3), r.IntN(3), r.IntN(3)),
+		"mdir/a.json":     jsonOf(r, 1),
+		"mdir/deep/b.yml": yamlOf(r, 1),
+		"single.json":     fmt.Sprintf("0.%d\n", r.IntN(3)),
 		"sub/dvc.yaml":    "metrics:\n- m.json\nparams:\n- ../extra.json\nstages:\n  deep:\n    cmd: echo\n    params: [a]\n",
 	}
 	if r.IntN(5) == 0 {
@@ -142,7 +146,7 @@ func randomFiles(r *rand.Rand) map[string]string {
 	if r.IntN(8) == 0 {
 		files["conf.toml"] = "= broken"
 	}
-	dvcYAML := "metrics:\n- top.json\nparams:\n- conf.toml\nstages:\n  one:\n    cmd: echo\n    params:\n    - a\n    - settings.py:\n      - LR\n      - Train.depth\n    metrics:\n    - m.json:\n        cache: false\n"
+	dvcYAML := "vars: [vars.yaml]\nmetrics:\n- top.json\n- mdir\n- single.json\nparams:\n- conf.toml\nstages:\n  one:\n    cmd: echo ${vv.one} ${vv.list[1]}\n    params:\n    - a\n    - settings.py:\n      - LR\n      - Train.depth\n    metrics:\n    - m.json:\n        cache: false\n"
 	if r.IntN(2) == 0 {
 		dvcYAML += "  two:\n    cmd: echo\n    params:\n    - extra.json:\n    metrics:\n    - m.yaml:\n        cache: false\n"
 	}

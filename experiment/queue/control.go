@@ -249,7 +249,11 @@ func (q *Queue) Remove(ctx context.Context, sel Selection) ([]Task, error) {
 			removed = append(removed, t)
 		}
 	}
-	return removed, q.dropRevs(removed)
+	err := q.dropRevs(removed)
+	if sel.Queued && err == nil {
+		err = q.dropOrphans()
+	}
+	return removed, err
 }
 
 // remove deletes the files of a task, unless a worker has just taken it.

@@ -216,9 +216,14 @@ func (q *Queue) enter(ctx context.Context, c *claim) (string, error) {
 		return "", err
 	}
 	root := filepath.Join(exps, fmt.Sprintf("tmp%s-%d", t.ID[:min(8, len(t.ID))], c.number))
-	a := t.record.last()
+	r, err := l.checkFence(t.ID, c.number)
+	if err != nil {
+		return "", err
+	}
+	t.record, c.task.record = r, r
+	a := r.last()
 	a.Root, a.Runner, a.Log = root, process.Self(), l.log(t.Rev)
-	if err := l.writeRecord(t.ID, t.record, fsx.Fast); err != nil {
+	if err := l.writeRecord(t.ID, r, fsx.Fast); err != nil {
 		return "", err
 	}
 	if err := os.RemoveAll(root); err != nil {

@@ -97,7 +97,11 @@ type newEntry struct {
 
 // prepare writes the stash commits of the entries.
 func (q *Queue) prepare(ctx context.Context, o PutOptions, sweeps bool) ([]newEntry, error) {
-	sets, isSweep, err := dvcfile.ExpandOverrides(o.SetParams)
+	args, err := experiment.ExpandGlobs(q.project, o.SetParams, o.NoHydra)
+	if err != nil {
+		return nil, err
+	}
+	sets, isSweep, err := dvcfile.ExpandOverrides(args)
 	if err != nil {
 		return nil, err
 	}
@@ -291,15 +295,23 @@ func (b *batch) names(n int, isSweep bool) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	names := make([]string, n)
+	if slices.ContainsFunc(wanted(b.o.Name, n, isSweep), func(name string) bool { return taken[name] == "queued" }) {
+		if err := b.queue.dropOrphans(); err != nil {
+			return nil, err
+		}
+		if taken, err = b.queue.namesOf(b.head.Commit); err != nil {
+			return nil, err
+		}
+	}
+	names := wanted(b.o.Name, n, isSweep)
+	if names == nil {
+		names = make([]string, n)
+	}
 	for i := range names {
 		if b.o.Name == "" {
 			names[i] = experiment.RandomName(b.o.Rand, func(name string) bool { return taken[name] == "" })
 			taken[names[i]] = "queued"
 			continue
-		}
-		if names[i] = b.o.Name; isSweep {
-			names[i] = fmt.Sprintf("%s-%d", b.o.Name, i+1)
 		}
 		if err := experiment.CheckName(names[i]); err != nil {
 			return nil, err
@@ -310,6 +322,54 @@ func (b *batch) names(n int, isSweep bool) ([]string, error) {
 		}
 	}
 	return names, nil
+}
+
+// wanted are the names that a user asked for.
+func wanted(name string, n int, isSweep bool) []string {
+	if name == "" {
+		return nil
+	}
+	if !isSweep {
+		return []string{name}
+	}
+	names := make([]string, n)
+	for i := range names {
+		names[i] = fmt.Sprintf("%s-%d", name, i+1)
+	}
+	return names
+}
+
+// orphanAge is how old a line of the queue's log without a message is before it
+// counts as left over: who queues writes the message a moment after the line.
+const orphanAge = time.Minute
+
+// dropOrphans takes lines out of the log of the queue whose message never came,
+// or is gone: the command that wrote or removed it was killed.
+func (q *Queue) dropOrphans() error {
+	lines, err := q.git.Reflog(stashRef)
+	if err != nil {
+		return err
+	}
+	files, err := q.messages()
+	if err != nil {
+		return err
+	}
+	there := map[string]bool{}
+	for _, f := range files {
+		if t, ok, err := q.task(f); err == nil && ok {
+			there[t.Rev] = true
+		}
+	}
+	var orphans []string
+	for _, l := range lines {
+		if !there[l.New] && q.now().Sub(l.By.When) > orphanAge {
+			orphans = append(orphans, l.New)
+		}
+	}
+	if len(orphans) == 0 {
+		return nil
+	}
+	return q.dropFrom(stashRef, orphans...)
 }
 
 // namesOf tells which names are taken for a baseline, and by what.
@@ -436,6 +496,7 @@ func syncAll(dir string, names []string) error {
 // messages in.
 func (q *Queue) makeFolders(r *rand.Rand) (staging string, err error) {
 	l := q.layout
+	q.clearStaging()
 	staging = filepath.Join(l.own(), "new-"+uuid(r))
 	for _, dir := range []string{l.waiting(), l.taken(), l.control(), l.results(), l.tasks(), l.slots(), staging} {
 		if err := os.MkdirAll(dir, 0o777); err != nil {
@@ -453,6 +514,19 @@ func (q *Queue) makeFolders(r *rand.Rand) (staging string, err error) {
 		}
 	}
 	return staging, nil
+}
+
+// clearStaging removes what commands that were killed had prepared.
+func (q *Queue) clearStaging() {
+	old, err := filepath.Glob(filepath.Join(q.layout.own(), "new-*"))
+	if err != nil {
+		return
+	}
+	for _, dir := range old {
+		if info, err := os.Stat(dir); err == nil && q.now().Sub(info.ModTime()) > time.Hour {
+			_ = os.RemoveAll(dir)
+		}
+	}
 }
 
 // uuid makes a random id (version 4).

@@ -327,6 +327,11 @@ func (q *Queue) activeTask(t *Task) error {
 	case t.record.number() > 1:
 		t.Note = fmt.Sprintf("attempt %d", t.record.number())
 	}
+	if beat, err := q.layout.beat(t.ID); alive && err == nil {
+		if silent := q.now().Sub(beat); silent > leaseTimeout {
+			t.Note = fmt.Sprintf("no sign of life for %s (stopped, or its machine is asleep)", silent.Round(time.Minute))
+		}
+	}
 	return nil
 }
 

@@ -9,6 +9,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 )
 
 // Kind classifies a failure. Each kind has one documented exit code.
@@ -102,8 +103,16 @@ func KindOf(err error) Kind {
 	return Failed
 }
 
-// HintOf gives the outermost hint in the chain, or "".
+// HintOf gives the outermost hint in the chain. One of the system's refusals has
+// a hint in any case; else it is "".
 func HintOf(err error) string {
+	if hint := givenHint(err); hint != "" || !errors.Is(err, fs.ErrPermission) {
+		return hint
+	}
+	return "check who owns it and who may read and write there (ls -ld PATH), then repeat the command: nothing was lost"
+}
+
+func givenHint(err error) string {
 	for err != nil {
 		var h interface{ Hint() string }
 		if !errors.As(err, &h) {

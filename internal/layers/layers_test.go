@@ -30,11 +30,11 @@ var rank = []struct {
 	prefix string
 	rank   int
 }{
-	{"ctrx/cmd/ctrx", 9},
-	{"ctrx/cmd/internal/cli", 8},
-	{"ctrx/bench", 8},
-	{"ctrx/experiment", 7},
-	{"ctrx/report", 6},
+	{"ctrx/cmd/ctrx", 10},
+	{"ctrx/cmd/internal/cli", 9},
+	{"ctrx/bench", 9},
+	{"ctrx/experiment", 8},
+	{"ctrx/report", 7},
 	{"ctrx/pipeline/pyenv", 2},
 	{"ctrx/pipeline/dvcfile", 4},
 	{"ctrx/pipeline/hydra", 5},
@@ -51,12 +51,13 @@ var rank = []struct {
 // allow it: storage knows neither Git nor MLflow, tracking knows no DVC, the
 // example knows nothing of the tool.
 var apart = map[string][]string{
-	"ctrx/tracking": {"ctrx/pipeline", "ctrx/storage", "ctrx/gitops"},
-	"ctrx/gitops":   {"ctrx/pipeline", "ctrx/storage", "ctrx/tracking"},
-	"ctrx/report":   {"ctrx/gitops", "ctrx/tracking", "ctrx/storage"},
-	"ctrx/pipeline": {"ctrx/tracking", "ctrx/experiment"},
-	"ctrx/ctr":      {"ctrx/internal", "ctrx/storage", "ctrx/pipeline"},
-	"ctrx/cmd/ctr":  {"ctrx/internal", "ctrx/storage", "ctrx/pipeline"},
+	"ctrx/tracking":       {"ctrx/pipeline", "ctrx/storage", "ctrx/gitops"},
+	"ctrx/gitops":         {"ctrx/pipeline", "ctrx/storage", "ctrx/tracking"},
+	"ctrx/report":         {"ctrx/gitops", "ctrx/tracking", "ctrx/storage"},
+	"ctrx/pipeline":       {"ctrx/tracking", "ctrx/experiment"},
+	"ctrx/pipeline/hydra": {"ctrx/storage", "ctrx/gitops", "ctrx/tracking"},
+	"ctrx/ctr":            {"ctrx/internal", "ctrx/storage", "ctrx/pipeline"},
+	"ctrx/cmd/ctr":        {"ctrx/internal", "ctrx/storage", "ctrx/pipeline"},
 }
 
 // forTests are packages that only tests may import.

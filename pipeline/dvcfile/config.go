@@ -1,6 +1,8 @@
 package dvcfile
 
 import (
+	"errors"
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -22,6 +24,7 @@ type Config struct {
 	// How deep one interpolation led to another, and how deep the tree is that is
 	// looked at, against circles.
 	depth, nesting int
+	made           int // nodes, see mostNodes
 	// marks are the paths that overrides have set; nil where nobody asks.
 	marks map[string]bool
 }
@@ -166,9 +169,42 @@ func (n *cnode) fullKey() string {
 	return b.String()
 }
 
+// mostNodes bounds a config whose anchors or interpolations repeat each other.
+const mostNodes = 2_000_000
+
+var errTooLarge = fmt.Errorf("the config has more than %d values: interpolations or anchors that repeat each other?", mostNodes)
+
+// grow counts nodes that are about to be made.
+func (c *Config) grow(n int) error {
+	if c.made += n; c.made > mostNodes {
+		return errTooLarge
+	}
+	return nil
+}
+
+// size is the number of nodes below a node, itself included.
+func (n *cnode) size() int {
+	size := 1
+	switch n.kind {
+	case cMap:
+		for i := range n.fields.Len() {
+			_, child := n.at(i)
+			size += child.size()
+		}
+	case cList:
+		for _, e := range n.items {
+			size += e.size()
+		}
+	}
+	return size
+}
+
 // node makes a node of what a file holds. Strings must be well formed and keys
 // of a kind that OmegaConf knows.
 func (c *Config) node(n *Node, parent *cnode, key Value) (*cnode, error) {
+	if err := c.grow(1); err != nil {
+		return nil, errs.At(n.Pos, "%w", err)
+	}
 	out := &cnode{parent: parent, key: key, pos: n.Pos}
 	switch v := n.Value.(type) {
 	case *Map:
@@ -203,25 +239,39 @@ func (c *Config) node(n *Node, parent *cnode, key Value) (*cnode, error) {
 
 // nodeOf makes a node of a value that stands in no file.
 func (c *Config) nodeOf(v Value, parent *cnode, key Value) (*cnode, error) {
-	return c.node(valueNode(v, errs.Pos{}), parent, key)
-}
-
-// valueNode gives a value the form of a parsed one, with one place for all.
-func valueNode(v Value, pos errs.Pos) *Node {
-	n := &Node{Pos: pos, Value: v}
+	if err := c.grow(1); err != nil {
+		return nil, err
+	}
+	out := &cnode{parent: parent, key: key}
 	switch v := v.(type) {
-	case []Value:
-		for _, e := range v {
-			n.Items = append(n.Items, valueNode(e, pos))
-		}
 	case *Map:
+		out.kind, out.fields = cMap, &Map{}
 		for i := range v.Len() {
 			name, e := v.At(i)
-			n.Keys = append(n.Keys, &Node{Pos: pos, Value: v.KeyValue(name)})
-			n.Items = append(n.Items, valueNode(e, pos))
+			k := v.KeyValue(name)
+			if k == nil {
+				return nil, errors.New("null cannot be a key")
+			}
+			child, err := c.nodeOf(e, out, k)
+			if err != nil {
+				return nil, err
+			}
+			out.fields.SetKey(k, child)
 		}
+	case []Value:
+		out.kind, out.items = cList, make([]*cnode, len(v))
+		for i, e := range v {
+			child, err := c.nodeOf(e, out, NewInt(int64(i)))
+			if err != nil {
+				return nil, err
+			}
+			out.items[i] = child
+		}
+	default:
+		out.value = v
+		return out, c.checkText(v)
 	}
-	return n
+	return out, nil
 }
 
 // checkText refuses a string whose ${} is not well formed.

@@ -1,14 +1,13 @@
 package dvcfile
 
 import (
-	"errors"
 	"fmt"
 
 	"ctrx/internal/errs"
 )
 
 // errMixed is a mapping merged with a list.
-var errMixed = errors.New("Cannot merge DictConfig with ListConfig")
+var errMixed = inTheirWords("Cannot merge DictConfig with ListConfig")
 
 // notInStruct is the error about a key that a closed config does not have.
 type notInStruct struct {
@@ -74,6 +73,9 @@ func (c *Config) mergeMap(dest, src *cnode) error {
 		}
 		if to.isInterpolation() {
 			if target, err := c.deref(dest, to, nil); err == nil && target.isContainer() {
+				if err := c.grow(target.size()); err != nil {
+					return c.failAt(from, err)
+				}
 				to = dest.set(key, target)
 			}
 		}

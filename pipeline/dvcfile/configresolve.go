@@ -9,20 +9,24 @@ import (
 	"ctrx/internal/errs"
 )
 
+// inTheirWords makes an error in the wording of OmegaConf, which begins with a
+// capital letter, so that a message can be looked up.
+func inTheirWords(format string, args ...any) error { return fmt.Errorf(format, args...) }
+
 // maxReferences bounds how deep one interpolation may lead to another.
 const maxReferences = 100
 
 // errToMissing is an interpolation of a value that is to be given: what refers
 // to it is to be given too.
-var errToMissing = errors.New("MissingMandatoryValue while resolving interpolation")
+var errToMissing = inTheirWords("MissingMandatoryValue while resolving interpolation")
 
 // errNotContainer is a path that leads through a scalar.
 var errNotContainer = errors.New("is not a container")
 
 // errMissing is a path to a value that is to be given.
-var errMissing = errors.New("Missing mandatory value")
+var errMissing = inTheirWords("Missing mandatory value")
 
-var errRecursive = errors.New("Recursive interpolation detected")
+var errRecursive = inTheirWords("Recursive interpolation detected")
 
 // memo are the nodes whose interpolation is being resolved.
 type memo struct{ busy []*cnode }
@@ -76,6 +80,9 @@ func (c *Config) resolveChild(parent, n *cnode, replace func(*cnode)) error {
 	if err == nil {
 		err = storable(found)
 	}
+	if err == nil && found.isContainer() {
+		err = c.grow(found.size())
+	}
 	if err == nil && !found.isContainer() {
 		err = c.checkText(found.value)
 	}
@@ -97,6 +104,9 @@ func (c *Config) object(n *cnode) (Value, error) {
 		return nil, errRecursive
 	}
 	defer func() { c.nesting-- }()
+	if err := c.grow(1); err != nil {
+		return nil, err
+	}
 	switch n.kind {
 	case cMap:
 		m := &Map{}
@@ -138,9 +148,9 @@ func (c *Config) resolved(parent, n *cnode) (Value, error) {
 func storable(n *cnode) error {
 	switch n.value.(type) {
 	case []Value:
-		return errors.New("Value 'list' is not a supported primitive type; use oc.create to make a list")
+		return inTheirWords("Value 'list' is not a supported primitive type; use oc.create to make a list")
 	case *Map:
-		return errors.New("Value 'dict' is not a supported primitive type; use oc.create to make a mapping")
+		return inTheirWords("Value 'dict' is not a supported primitive type; use oc.create to make a mapping")
 	}
 	return nil
 }
@@ -177,7 +187,7 @@ func (c *Config) deref(parent, n *cnode, m *memo) (*cnode, error) {
 	e := evaluation{c: c, parent: parent, node: n, memo: m}
 	v, err := e.text(t)
 	if errors.Is(err, errNotContainer) && !errors.Is(err, errInside) {
-		err = fmt.Errorf("ConfigTypeError %w: %w", errInside, err)
+		err = inTheirWords("ConfigTypeError %w: %w", errInside, err)
 	}
 	if err != nil {
 		return nil, err
@@ -304,11 +314,11 @@ func (e evaluation) reference(r *iref) (any, error) {
 		return nil, err
 	}
 	if found == nil {
-		return nil, fmt.Errorf("Interpolation key '%s' not found%s", key, e.c.near(root, key))
+		return nil, inTheirWords("Interpolation key '%s' not found%s", key, e.c.near(root, key))
 	}
 	for p := e.parent; p != nil; p = p.parent {
 		if p == found {
-			return nil, errors.New("Interpolation to parent node detected")
+			return nil, inTheirWords("Interpolation to parent node detected")
 		}
 	}
 	return found, nil
@@ -337,7 +347,7 @@ func rootOf(around *cnode, path string) (*cnode, string, error) {
 	key := path[1:]
 	for ; strings.HasPrefix(key, "."); key = key[1:] {
 		if around = around.parent; around == nil {
-			return nil, "", fmt.Errorf("ConfigKeyError while resolving interpolation: Error resolving key '%s'", path)
+			return nil, "", inTheirWords("ConfigKeyError while resolving interpolation: Error resolving key '%s'", path)
 		}
 	}
 	return around, key, nil
@@ -372,7 +382,7 @@ func (c *Config) lookUp(root *cnode, path string, how lookUp, m *memo) (*cnode, 
 			return nil, nil
 		}
 		if !next.isContainer() {
-			return nil, fmt.Errorf("Error trying to access %s: node `%s` %w and thus cannot contain `%s`",
+			return nil, inTheirWords("Error trying to access %s: node `%s` %w and thus cannot contain `%s`",
 				path, strings.Join(keys[:i+1], "."), errNotContainer, keys[i+1])
 		}
 		root = next
@@ -404,7 +414,7 @@ func step(n *cnode, key string, how lookUp) (*cnode, error) {
 	case cList:
 		i, ok := listIndex(key)
 		if !ok && how.strict {
-			return nil, fmt.Errorf("Index '%s' (str) is not an int", key)
+			return nil, inTheirWords("Index '%s' (str) is not an int", key)
 		}
 		if ok && i >= 0 && i < len(n.items) {
 			child = n.items[i]

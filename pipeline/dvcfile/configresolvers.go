@@ -29,7 +29,7 @@ func (e evaluation) call(call *icall) (any, error) {
 	name := strings.Join(names, ".")
 	resolve, least, most := e.resolver(name)
 	if resolve == nil {
-		return nil, fmt.Errorf("Unsupported interpolation type %s", name)
+		return nil, inTheirWords("Unsupported interpolation type %s (ctrx knows OmegaConf's oc.* and now; none that Python code registers)", name)
 	}
 	if len(args) < least || len(args) > most {
 		return nil, fmt.Errorf("the resolver %s takes %d to %d arguments, not %d", name, least, most, len(args))
@@ -65,7 +65,7 @@ func (e evaluation) resolver(name string) (resolve func([]any) (any, error), lea
 	case "now":
 		return e.now, 1, 1
 	case "hydra":
-		return func([]any) (any, error) { return nil, errors.New("HydraConfig was not set") }, 1, 1
+		return func([]any) (any, error) { return nil, inTheirWords("HydraConfig was not set") }, 1, 1
 	case "python_version":
 		return func([]any) (any, error) { return nil, errors.New("ctrx composes without Python") }, 0, 1
 	}
@@ -92,7 +92,7 @@ func (e evaluation) env(args []any) (any, error) {
 	}
 	switch {
 	case len(args) == 1:
-		return nil, fmt.Errorf("Environment variable '%s' not found", name)
+		return nil, inTheirWords("Environment variable '%s' not found", name)
 	case args[1] == nil:
 		return nil, nil
 	}
@@ -119,7 +119,7 @@ func (e evaluation) decode(args []any) (any, error) {
 func (e evaluation) create(args []any) (any, error) {
 	switch v := args[0].(type) {
 	case *cnode:
-		return v.copyTo(e.parent, nil), nil
+		return v.copyTo(e.parent, nil), e.c.grow(v.size())
 	case nil:
 		return nil, nil
 	case *Map, []Value:
@@ -127,7 +127,7 @@ func (e evaluation) create(args []any) (any, error) {
 	case string:
 		return e.c.createText(v, e.parent)
 	}
-	return nil, fmt.Errorf("Object of unsupported type: `%s`", pyText(args[0]))
+	return nil, inTheirWords("Object of unsupported type: `%s`", pyText(args[0]))
 }
 
 // createText makes a node of YAML text; a text that is a single string is a key
@@ -178,7 +178,7 @@ func (e evaluation) deprecated(args []any) (any, error) {
 	}
 	found, err := e.c.lookUpValue(e.parent, path, lookUp{strict: true})
 	if err == nil && found == nil {
-		err = fmt.Errorf("In oc.deprecated resolver at '%s': Key not found: '%s'", e.node.fullKey(), path)
+		err = inTheirWords("In oc.deprecated resolver at '%s': Key not found: '%s'", e.node.fullKey(), path)
 	}
 	return found, err
 }
@@ -193,7 +193,7 @@ func (e evaluation) dictOf(args []any) (*cnode, string, error) {
 	case err != nil:
 		return nil, "", err
 	case found == nil:
-		return nil, "", fmt.Errorf("Key not found: '%s'", path)
+		return nil, "", inTheirWords("Key not found: '%s'", path)
 	case found.kind != cMap:
 		return nil, "", errors.New("only a mapping has keys and values")
 	}

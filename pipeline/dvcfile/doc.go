@@ -16,6 +16,9 @@
 //   - Lock, StageLock, DataFile: dvc.lock and .dvc files.
 //   - ParsePipeline: dvc.yaml with its ${} templates; ReadParams, Lookup,
 //     ParseOverride and ApplyOverrides: parameters.
+//   - Config: a tree of settings as OmegaConf holds it, with ${} and merging:
+//     what -S is applied to and what Hydra composes. ParseYAML11 and EmitYAML11
+//     are the YAML of that world.
 //
 // A value takes this way through the package: yscan.go cuts text into tokens,
 // yparse.go makes a tree of them that remembers comments, yamlread.go makes

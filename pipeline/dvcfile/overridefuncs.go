@@ -47,8 +47,7 @@ func (c hydraCall) eval(text string) (any, error) {
 	case "randint", "lograndint":
 		return c.randint(c.name == "lograndint")
 	case "glob":
-		_, err := c.bind("include", "exclude?")
-		return &globSweep{}, err
+		return c.glob()
 	case "tag":
 		return c.tag()
 	case "sort":
@@ -155,10 +154,10 @@ func (k castKind) apply(v any) (any, error) {
 			return nil, err
 		}
 		return &rangeSweep{start: parts[0], stop: parts[1], step: parts[2]}, nil
-	case *distribution:
-		return v.cast(k)
 	case *globSweep:
 		return nil, errors.New("the options that a glob() finds cannot be cast")
+	case *distribution:
+		return v.cast(k)
 	}
 	return k.scalar(v)
 }
@@ -277,6 +276,35 @@ func (c hydraCall) makeRange() (any, error) {
 		}
 	}
 	return r, nil
+}
+
+func (c hydraCall) glob() (any, error) {
+	args, err := c.bind("include", "exclude?")
+	if err != nil {
+		return nil, err
+	}
+	g := &globSweep{}
+	for i, into := range []*[]string{&g.Include, &g.Exclude} {
+		switch v := plainHydra(args[i]).(type) {
+		case nil:
+			if i == 0 {
+				return nil, errors.New("glob() needs patterns")
+			}
+		case string:
+			*into = []string{v}
+		case []Value:
+			for _, e := range v {
+				s, ok := e.(string)
+				if !ok {
+					return nil, errors.New("the patterns of glob() are strings")
+				}
+				*into = append(*into, s)
+			}
+		default:
+			return nil, errors.New("the patterns of glob() are strings")
+		}
+	}
+	return g, nil
 }
 
 func (c hydraCall) tag() (any, error) {

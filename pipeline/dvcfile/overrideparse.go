@@ -18,18 +18,22 @@ func parseOverrideText(arg string) (*parsedOverride, error) {
 }
 
 func parseOverrideIn(file, text string) (*parsedOverride, error) {
-	parsed, err := parseSpaceIn(file, text)
+	parsed, err := parseAnyOverride(file, text)
 	if err != nil {
 		return nil, err
 	}
-	if _, ok := parsed.value.(*distribution); ok {
+	switch v := parsed.value.(type) {
+	case *globSweep:
+		return nil, errs.New(errs.Usage, "Glob override '%s' is not supported.", v.input(text))
+	case *distribution:
 		return nil, badOverride(text, "a distribution has no list of values: `ctrx exp sweep` draws from it; for a list use range(start, stop, step) or choice(...)")
 	}
 	return parsed, nil
 }
 
-// parseSpaceIn is parseOverrideIn where a value may be a distribution.
-func parseSpaceIn(file, text string) (*parsedOverride, error) {
+// parseAnyOverride reads an override whose value may also be one that only the
+// options of a config group, or a sampler, give meaning to.
+func parseAnyOverride(file, text string) (*parsedOverride, error) {
 	op, key, pkg, hasPkg, rest, problem := hydraKey(text)
 	if !utf8.ValidString(text) {
 		problem = "the text is not valid UTF-8"
@@ -56,9 +60,6 @@ func parseSpaceIn(file, text string) (*parsedOverride, error) {
 	v, err := p.value()
 	if err != nil {
 		return nil, err
-	}
-	if g, ok := v.(*globSweep); ok {
-		return nil, errs.New(errs.Usage, "Glob override '%s' is not supported.", g.input(text))
 	}
 	out.value = v
 	return out, nil

@@ -32,7 +32,7 @@ type rangeSweep struct {
 }
 
 // globSweep is glob(...), which only config groups have.
-type globSweep struct{}
+type globSweep struct{ Glob }
 
 func (*globSweep) values() ([]any, error)   { return nil, errors.New("glob is not supported") }
 func (*globSweep) input(text string) string { return text }

@@ -86,9 +86,12 @@ func parseAxis(arg string) (Axis, error) {
 	if file == "" {
 		return Axis{}, badOverride(arg, "no file name before the colon")
 	}
-	parsed, err := parseSpaceIn(file, text)
+	parsed, err := parseAnyOverride(file, text)
 	if err != nil {
 		return Axis{}, err
+	}
+	if g, ok := parsed.value.(*globSweep); ok {
+		return Axis{}, badOverride(text, "a search needs values to choose from, and "+g.input(text)+" stands for options; list them: choice(a, b)")
 	}
 	a := Axis{Name: parsed.keyText(), base: parsed.Override}
 	if file != DefaultParamsFile {

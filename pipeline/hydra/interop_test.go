@@ -15,7 +15,7 @@ import (
 // real Hydra, through DVC, and compares the bytes, and failure with failure.
 func TestAgainstHydra(t *testing.T) {
 	testreq.NeedModules(t, "dvc", "hydra", "omegaconf")
-	const seed, count = 20, 300
+	const seed, count = 20, 230
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "python3", "testdata/make_vectors.py", "random", strconv.Itoa(seed), strconv.Itoa(count))

@@ -29,7 +29,7 @@ func (a *app) expWatchCommand() *cobra.Command {
 				case asJSON:
 					o.Show = a.watchJSON
 				case isTerminal(a.Out):
-					o.Show = a.watchTable()
+					o.Show, o.EveryLook = a.watchTable(), true
 				default:
 					o.Show = a.watchLines
 				}
@@ -86,7 +86,7 @@ func (a *app) watchTable() func([]experiment.WatchedRun, []int) error {
 			a.printf("\x1b[%dA\x1b[J", drawn)
 		}
 		drawn = strings.Count(text, "\n")
-		a.printf("%s", text)
+		a.printf("\x1b[?7l%s\x1b[?7h", text) // a line that is too long is cut, not wrapped
 		return nil
 	}
 }
