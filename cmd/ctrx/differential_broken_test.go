@@ -59,10 +59,11 @@ func text(name, content string) mutation {
 	return mutation{name: name + " is " + content, root: func(m *maker, d dict) dict { m.files[name] = content; return d }}
 }
 
-// mutations are all of them but three in which ctrx differs on purpose: an empty
+// mutations are all of them but four in which ctrx differs on purpose: an empty
 // dvc.lock has recorded nothing (dvc wants it to be removed), a metrics entry that
 // resolves to a list is refused by every command (dvc breaks where it shows
-// metrics), and so is a file that asks for YAML 1.1.
+// metrics), and so is a file that asks for YAML 1.1; an output that is the lock
+// file is refused (dvc lets it overwrite what was recorded).
 func mutations() []mutation {
 	one, yes := raw("1"), raw("true")
 	echo := dict{{"cmd", "echo x"}}
@@ -115,7 +116,7 @@ func mutations() []mutation {
 		stageNamed("loop", dict{{"foreach", dict{{"${word}", one}}}, {"do", echo}}), stageNamed("loop", dict{{"foreach", dict{{"${word}x", one}}}, {"do", echo}}), stageNamed("grid", dict{{"matrix", dict{{"${word}", list{one}}}}, {"cmd", "echo"}}),
 		stageNamed("circle", dict{{"cmd", "cp c1 c2"}, {"deps", list{"c1"}}, {"outs", list{"c1"}}}), stageNamed("over", dict{{"cmd", "echo"}, {"outs", list{"data"}}}), stageNamed("both", dict{{"cmd", "mkdir -p z; echo > z/y"}, {"outs", list{"z", "z/y"}}}),
 		stageNamed("twice", dict{{"cmd", "echo > z"}, {"outs", list{"z"}}, {"metrics", list{"z"}}}), stageNamed("twice", dict{{"cmd", "echo > z"}, {"outs", list{"z", dict{{"z", dict{{"cache", raw("false")}}}}}}}), stageNamed("twice", dict{{"cmd", "echo > z"}, {"outs", list{"z", "./z"}}}),
-		stageNamed("config", dict{{"cmd", "echo"}, {"outs", list{".dvc/config"}}}), stageNamed("lock", dict{{"cmd", "echo > dvc.lock"}, {"outs", list{"dvc.lock"}}}),
+		stageNamed("config", dict{{"cmd", "echo"}, {"outs", list{".dvc/config"}}}),
 		stageNamed("num", dict{{"cmd", "echo"}, {"deps", list{"s3://nosuch/x"}}}), stageNamed("cloud", dict{{"cmd", "echo"}, {"deps", list{"remote://nosuch/x"}}}),
 
 		top("stages", list{"a"}), top("stages", raw("")), top("stages", "a"), top("vars", "v.yaml"), top("vars", dict{{"a", one}}), top("vars", list{"nofile.yaml"}), top("vars", list{dict{{"num", one}}}), top("vars", list{"v.yaml:nokey"}), top("vars", list{one}), top("vars", list{"${word}"}),
