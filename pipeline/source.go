@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"context"
+	"fmt"
 	"io/fs"
 	"maps"
 	"os"
@@ -11,6 +12,7 @@ import (
 	"strings"
 
 	"ctrx/gitops"
+	"ctrx/internal/ignore"
 )
 
 // Source is a tree of files that stage files, locks, params and metrics are
@@ -133,6 +135,8 @@ func (w workTree) StageFiles(ctx context.Context) ([]string, error) {
 type gitTree struct {
 	tree   *gitops.Tree
 	prefix string // path of the project root within the repository, "." for its root
+	// ignored is what the commit's own .dvcignore files say.
+	ignored *ignore.Set
 }
 
 // Commit is the Source of a revision; rev is anything Git resolves.
@@ -141,7 +145,11 @@ func (p *Project) Commit(rev string) (Source, error) {
 	if err != nil {
 		return nil, err
 	}
-	return gitTree{tree: tree, prefix: p.gitPrefix}, nil
+	root, err := fs.Sub(tree, path.Clean(p.gitPrefix))
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", rev, err)
+	}
+	return gitTree{tree: tree, prefix: p.gitPrefix, ignored: ignore.NewDVC(root)}, nil
 }
 
 func (g gitTree) ReadFile(rel string) ([]byte, error) {
@@ -157,7 +165,7 @@ func (g gitTree) StageFiles(ctx context.Context) ([]string, error) {
 	}
 	var found []string
 	for _, name := range names {
-		if rel := relFrom(g.prefix, name); isStageFile(path.Base(rel)) && !strings.HasPrefix(rel, ".dvc/") {
+		if rel := relFrom(g.prefix, name); isStageFile(path.Base(rel)) && !g.ignored.Ignored(rel, false) {
 			found = append(found, rel)
 		}
 	}
