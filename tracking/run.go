@@ -77,6 +77,7 @@ type Run struct {
 	experimentID string
 	artifactURI  string
 	offline      bool       // everything goes to the spool
+	cause        error      // why the server was given up for an operation, last
 	spool        *spoolFile // nil until something was spooled
 	header       operation  // what creates the run
 	params       map[string]string
@@ -447,10 +448,11 @@ func (r *Run) do(ctx context.Context, op operation) error {
 			return err
 		}
 		var foreign *storeError
-		r.offline = !errors.As(err, &foreign)
-		if err := r.openSpool(ctx, err); err != nil {
-			return err
-		}
+		r.offline, r.cause = !errors.As(err, &foreign), err
+	}
+	// There is none yet where the one before could not be made, as on a full disk.
+	if err := r.openSpool(ctx, r.cause); err != nil {
+		return err
 	}
 	return r.spool.append(op)
 }

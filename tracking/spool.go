@@ -59,7 +59,9 @@ func createSpool(ctx context.Context, cfg Config, key string, header operation) 
 	s := &spoolFile{base: base, lock: lock, detached: header.Detached}
 	s.f, err = os.OpenFile(base+".jsonl", os.O_WRONLY|os.O_CREATE|os.O_EXCL|os.O_APPEND, 0o666)
 	if err == nil {
-		err = s.appendLine(header)
+		if err = s.appendLine(header); err != nil { // an empty file would be in the way of the next try
+			err = errors.Join(err, os.Remove(base+".jsonl"))
+		}
 	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("spool run: %w", fsx.FullDisk(err)), s.close())

@@ -467,3 +467,33 @@ func FuzzReadSpool(f *testing.F) {
 		}
 	})
 }
+
+// A server that fails and a spool that cannot be made, as on a full disk: each
+// operation fails, and once there is room the rest of the run is kept.
+func TestSpoolCannotBeMade(t *testing.T) {
+	r := newRemote(t)
+	cfg := config(t, r.URL)
+	c := mustOpen(t, cfg)
+	run := mustStart(t, c, "one")
+	r.setRefuse(down)
+	if err := os.MkdirAll(filepath.Dir(cfg.spoolDir()), 0o777); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(cfg.spoolDir(), nil, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if err := run.SetTags(t.Context(), []Tag{{Key: "a", Value: "1"}}); err == nil {
+			t.Error("a tag that is neither at the server nor in the spool is no error")
+		}
+	}
+	if err := os.Remove(cfg.spoolDir()); err != nil {
+		t.Fatal(err)
+	}
+	must(t, run.SetTags(t.Context(), []Tag{{Key: "b", Value: "2"}}))
+	must(t, run.Finish(t.Context(), Failed, time.UnixMilli(9000)))
+	r.setRefuse(nil)
+	if result := mustSync(t, cfg); len(result.Runs) != 1 {
+		t.Errorf("sent %v", result.Runs)
+	}
+}
