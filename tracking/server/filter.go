@@ -201,6 +201,8 @@ type vocabulary struct {
 	numeric    []string          // attributes compared as numbers
 	lists      []string          // attributes that take IN
 	nullable   []string          // entities that take IS NULL
+	registry   bool              // the searches of the registry have messages of their own
+	loose      bool              // attribute keys are checked by the caller (logged models)
 }
 
 func runVocabulary() vocabulary {
@@ -394,11 +396,17 @@ func (v vocabulary) identifier(s string) (entity, key string, err error) {
 	} else {
 		var ok bool
 		if entity, ok = v.entities[unquote(prefix)]; !ok {
+			if v.registry {
+				return "", "", invalid("Invalid entity type '%s'. Valid entity types are ('attribute', 'tag', 'tags')", prefix)
+			}
+			if v.loose {
+				return "", "", invalid("Invalid entity type: '%s'. Expected one of ['attributes', 'metrics', 'params', 'tags'].", prefix)
+			}
 			return "", "", invalid("Invalid entity type '%s'. Valid values are ['metric', 'parameter', 'tag', 'attribute', 'dataset']", unquote(prefix))
 		}
 	}
 	key = unquote(key)
-	if entity == entityAttribute && !slices.Contains(v.attributes, key) {
+	if entity == entityAttribute && !v.loose && !slices.Contains(v.attributes, key) {
 		return "", "", invalid("Invalid attribute key '%s' specified. Valid keys are '{'%s'}'", key, strings.Join(v.attributes, "', '"))
 	}
 	if datasets := []string{"context", "digest", "name"}; entity == entityDataset && !slices.Contains(datasets, key) {
@@ -409,9 +417,24 @@ func (v vocabulary) identifier(s string) (entity, key string, err error) {
 
 // check refuses operators and values that do not fit the entity.
 func (v vocabulary) check(c clause) error {
+	switch {
+	case v.registry:
+		return v.checkRegistry(c)
+	case v.loose:
+		return v.checkLoggedModel(c)
+	}
+	return v.checkRun(c)
+}
+
+func (v vocabulary) numericKey(c clause) bool {
+	return c.entity == entityMetric || c.entity == entityAttribute && slices.Contains(v.numeric, c.key)
+}
+
+// checkRun is check for runs and experiments.
+func (v vocabulary) checkRun(c clause) error {
 	numbers := []string{"!=", "<", "<=", "=", ">", ">="}
 	texts := []string{"!=", "=", "ILIKE", "LIKE"}
-	numeric := c.entity == entityMetric || c.entity == entityAttribute && slices.Contains(v.numeric, c.key)
+	numeric := v.numericKey(c)
 	valid := texts
 	switch {
 	case numeric:
@@ -442,6 +465,55 @@ func (v vocabulary) check(c clause) error {
 	}
 	if !slices.Contains(valid, c.op) {
 		return invalid("Invalid comparator '%s' not one of '{'%s'}'", c.op, strings.Join(valid, "', '"))
+	}
+	return nil
+}
+
+// checkRegistry is check for registered models and their versions.
+func (v vocabulary) checkRegistry(c clause) error {
+	if c.entity == entityTag {
+		switch {
+		case c.list != nil || !c.value.quoted:
+			return invalid("Expected a quoted string value for tag (e.g. 'my-value'). Got value %s", c.value.text)
+		case !slices.Contains([]string{"=", "!=", "LIKE", "ILIKE"}, c.op):
+			return invalid("Invalid comparator for tag: %s", c.op)
+		}
+		return nil
+	}
+	numeric := v.numericKey(c)
+	switch {
+	case c.list != nil && !slices.Contains(v.lists, c.key):
+		return invalid("Only '%s' attributes support comparison with a list of quoted string values.", strings.Join(v.lists, "', '"))
+	case c.list == nil && c.value.number && !numeric && len(v.numeric) > 0:
+		return invalid("Only the '{'creation_timestamp', 'last_updated_timestamp', 'version_number'}' attributes support comparison with numeric values.")
+	case c.list == nil && !c.value.quoted && !(c.value.number && numeric):
+		return invalid("Expected a quoted string value or a list of quoted string values for attributes. Got value %s", c.value.text)
+	case numeric && !slices.Contains([]string{"!=", "<", "<=", "=", ">", ">="}, c.op):
+		return invalid("Invalid comparator for attribute %s: %s", c.key, c.op)
+	case numeric:
+		if _, err := strconv.ParseInt(c.value.text, 10, 64); err != nil {
+			return invalid("Invalid value for numeric attribute '%s': %s", c.key, c.value.text)
+		}
+	case !slices.Contains([]string{"!=", "=", "LIKE", "ILIKE", "IN", "NOT IN"}, c.op):
+		return invalid("Invalid comparator for attribute: %s", c.op)
+	}
+	return nil
+}
+
+// checkLoggedModel is check for logged models.
+func (v vocabulary) checkLoggedModel(c clause) error {
+	valid := []string{"=", "!=", "LIKE", "ILIKE", "IN", "NOT IN"}
+	if v.numericKey(c) {
+		valid = []string{"<", "<=", ">", ">=", "=", "!="}
+	}
+	entity := map[string]string{entityParam: "params", entityTag: "tags", entityMetric: "metrics", entityAttribute: "attributes"}[c.entity]
+	if !slices.Contains(valid, c.op) {
+		return invalid("Invalid comparison operator for %s.%s: '%s'. Expected one of ('%s').", entity, c.key, c.op, strings.Join(valid, "', '"))
+	}
+	if v.numericKey(c) {
+		if _, err := strconv.ParseFloat(c.value.text, 64); err != nil {
+			return invalid("Expected a number for %s.%s. Found %s", entity, c.key, c.value.text)
+		}
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"database/sql"
 	"encoding/base64"
 	"encoding/json"
@@ -259,18 +260,31 @@ func runsSQL(experiments []int64, view viewType, filter string, orderBy []string
 	return q, nil
 }
 
+// runQuery is a search over runs.
+type runQuery struct {
+	Experiments []string `json:"experiment_ids"`
+	Filter      text     `json:"filter"`
+	View        viewType `json:"run_view_type"`
+	MaxResults  *int     `json:"max_results"`
+	OrderBy     []string `json:"order_by"`
+	PageToken   text     `json:"page_token"`
+}
+
+// runPage is a page of found runs.
+type runPage struct {
+	Runs     []wire.Run `json:"runs,omitempty"`
+	NextPage string     `json:"next_page_token,omitempty"`
+}
+
 func (s *Server) searchRuns(r *http.Request) (any, error) {
-	var in struct {
-		Experiments []string `json:"experiment_ids"`
-		Filter      text     `json:"filter"`
-		View        viewType `json:"run_view_type"`
-		MaxResults  *int     `json:"max_results"`
-		OrderBy     []string `json:"order_by"`
-		PageToken   text     `json:"page_token"`
-	}
+	var in runQuery
 	if err := decode(r, &in); err != nil {
 		return nil, err
 	}
+	return s.search(r.Context(), in)
+}
+
+func (s *Server) search(ctx context.Context, in runQuery) (*runPage, error) {
 	limit, err := pageSize(in.MaxResults)
 	if err != nil {
 		return nil, err
@@ -289,25 +303,14 @@ func (s *Server) searchRuns(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	ctx := r.Context()
-	var answer struct {
-		Runs     []wire.Run `json:"runs,omitempty"`
-		NextPage string     `json:"next_page_token,omitempty"`
-	}
+	var answer runPage
 	err = s.store.read(ctx, func(tx *sql.Tx) error {
-		rows, err := tx.QueryContext(ctx, q.text+" LIMIT ? OFFSET ?", append(q.args, limit+1, offset)...)
-		if err != nil {
-			return err
-		}
-		defer rows.Close()
-		for rows.Next() {
-			info, err := scanRun(rows)
-			if err != nil {
-				return err
-			}
+		err := q.page(ctx, tx, limit, offset, func(row scanner) error {
+			info, err := scanRun(row)
 			answer.Runs = append(answer.Runs, wire.Run{Info: info, Outputs: &wire.RunOutput{}})
-		}
-		if err := rows.Err(); err != nil {
+			return err
+		})
+		if err != nil {
 			return err
 		}
 		if len(answer.Runs) > limit {
@@ -315,7 +318,7 @@ func (s *Server) searchRuns(r *http.Request) (any, error) {
 		}
 		return fillRuns(ctx, tx, answer.Runs)
 	})
-	return answer, err
+	return &answer, err
 }
 
 // experimentSQL makes the query of an experiments/search.
