@@ -244,6 +244,8 @@ func (s *Server) serveProxy(w http.ResponseWriter, r *http.Request, rest string)
 		err = s.proxyList(w, r)
 	case strings.HasPrefix(rest, "mpu/"):
 		err = refuse(wire.NotImplemented, "Multipart upload is not supported for the current artifact repository")
+	case strings.HasPrefix(rest, "presigned/"):
+		err = refuse(wire.NotImplemented, "Multipart download is not supported for the current artifact repository")
 	case !isFile:
 		err = notFoundError(r)
 	default:
@@ -390,7 +392,10 @@ func (s *Server) presigned(r *http.Request) (any, error) {
 	if _, err := s.runFolder(r.Context(), id, in.Path.value); err != nil {
 		return nil, err
 	}
-	return nil, refuse(wire.NotImplemented, "Presigned URLs are not supported by the artifact repository of this server")
+	if strings.Contains(r.URL.Path, "download") {
+		return nil, invalid("Presigned download is not supported for runs with proxied artifact storage (artifact URI scheme: mlflow-artifacts). This endpoint requires a run with a direct cloud storage artifact URI.")
+	}
+	return nil, invalid("Presigned upload is not supported for proxied artifact storage (artifact URI scheme: mlflow-artifacts). This endpoint requires a direct cloud storage artifact URI.")
 }
 
 func (s *Server) sendRunArtifact(w http.ResponseWriter, r *http.Request) error {

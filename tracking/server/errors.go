@@ -125,7 +125,7 @@ func writeError(w http.ResponseWriter, err error) {
 	e := asAPIError(err)
 	state, class := e.class()
 	if e.errorClass != "" {
-		class = e.errorClass
+		state, class = "KAM04", e.errorClass
 	}
 	writeJSON(w, e.httpStatus(), wire.Error{Code: e.code, Message: e.message, SQLState: state, ErrorClass: class})
 }

@@ -1,7 +1,6 @@
 package server
 
 import (
-	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -47,6 +46,14 @@ type literal struct {
 	text   string // without quotes
 	quoted bool
 	number bool
+}
+
+// source is the literal as it stood in the filter.
+func (l literal) source() string {
+	if l.quoted {
+		return "'" + l.text + "'"
+	}
+	return l.text
 }
 
 type tokenKind int
@@ -202,6 +209,7 @@ type vocabulary struct {
 	lists      []string          // attributes that take IN
 	nullable   []string          // entities that take IS NULL
 	registry   bool              // the searches of the registry have messages of their own
+	plain      bool              // bad clauses stand in messages without quotes
 	loose      bool              // attribute keys are checked by the caller (logged models)
 }
 
@@ -224,6 +232,7 @@ func runVocabulary() vocabulary {
 func experimentVocabulary() vocabulary {
 	return vocabulary{
 		entities:   map[string]string{"attribute": entityAttribute, "tag": entityTag, "tags": entityTag},
+		plain:      true,
 		attributes: []string{"creation_time", "experiment_id", "last_update_time", "name"},
 		numeric:    []string{"creation_time", "last_update_time"},
 		lists:      []string{"experiment_id"},
@@ -246,7 +255,7 @@ func parseFilter(filter string, v vocabulary) ([]clause, error) {
 			return nil, err
 		}
 		if !ok {
-			bad = append(bad, fmt.Sprintf("'%s'", p.next().text))
+			bad = append(bad, v.quote(p.next().text))
 			continue
 		}
 		clauses = append(clauses, c)
@@ -255,6 +264,15 @@ func parseFilter(filter string, v vocabulary) ([]clause, error) {
 		return nil, invalid("Invalid clause(s) in filter string: %s", strings.Join(bad, ", "))
 	}
 	return clauses, nil
+}
+
+// quote writes a bad clause for the message: only the search over runs puts it
+// in quotes.
+func (v vocabulary) quote(text string) string {
+	if v.plain {
+		return text
+	}
+	return "'" + text + "'"
 }
 
 type parser struct {
@@ -360,6 +378,9 @@ func (p *parser) operator(n int) (op string, length int) {
 func (p *parser) list() ([]string, error) {
 	bad := invalid("While parsing a list in the query, expected a non-empty list of string values, but got ill-formed list.")
 	p.next() // "(": operator saw it
+	if p.peek().kind == tokenClose {
+		return nil, invalid("While parsing a list in the query, expected a non-empty list of string values, but got empty list")
+	}
 	var out []string
 	for {
 		t := p.next()
@@ -452,9 +473,11 @@ func (v vocabulary) checkRun(c clause) error {
 		}
 	case strings.HasPrefix(c.op, "IS "):
 	case numeric && !c.value.number && c.entity == entityMetric:
-		return invalid("Expected numeric value type for metric. Found %s", c.value.text)
+		return invalid("Expected numeric value type for metric. Found %s", c.value.source())
 	case numeric && !c.value.number:
-		return invalid("Expected numeric value type for numeric attribute: %s. Found %s", c.key, c.value.text)
+		return invalid("Expected numeric value type for numeric attribute: %s. Found %s", c.key, c.value.source())
+	case !numeric && !c.value.quoted && !c.value.number:
+		return invalid("Parameter value is either not quoted or unidentified quote types used for string value %s. Use either single or double quotes.", c.value.text)
 	case !numeric && !c.value.quoted:
 		return invalid("Expected a quoted string value for %s (e.g. 'my-value'). Got value %s", c.entity, c.value.text)
 	}

@@ -28,7 +28,7 @@ type graphQuery struct {
 // graphAnswer is what a GraphQL server answers. Errors are texts.
 type graphAnswer struct {
 	Data   graphObject `json:"data"`
-	Errors []string    `json:"errors,omitempty"`
+	Errors []string    `json:"errors"`
 }
 
 func (s *Server) serveGraphQL(w http.ResponseWriter, r *http.Request) error {
@@ -129,7 +129,7 @@ func graphInt(i *wire.Int) any {
 }
 
 func graphMetric(m wire.Metric) graphObject {
-	var value any = float64(m.Value)
+	var value any = m.Value
 	if v := float64(m.Value); math.IsNaN(v) || math.IsInf(v, 0) {
 		value = nil
 	}
@@ -148,7 +148,7 @@ func graphPairs[T wire.Tag | wire.Param](kind string, list []T) []graphObject {
 func graphExperimentObject(e wire.Experiment) graphObject {
 	return graphObject{"__typename": "MlflowExperiment", "experimentId": e.ID, "name": e.Name, "artifactLocation": e.ArtifactLocation,
 		"lifecycleStage": e.LifecycleStage, "lastUpdateTime": graphInt(&e.LastUpdateTime), "creationTime": graphInt(&e.CreationTime),
-		"tags": graphPairs("MlflowExperimentTag", e.Tags), "effectiveTraceArchivalRetention": nil, "workspace": "default"}
+		"tags": graphPairs("MlflowExperimentTag", e.Tags), "effectiveTraceArchivalRetention": "", "workspace": "default"}
 }
 
 func graphRunObject(run wire.Run, e wire.Experiment, versions []wire.ModelVersion) graphObject {

@@ -80,14 +80,14 @@ func (q intervalQuery) check() error {
 		return err
 	}
 	if n := len(q.Runs.values); n > maxBulkRuns {
-		return invalid("GetMetricHistoryBulkInterval request must specify at most %d run_ids. Received %d run_ids.", maxBulkRuns, n)
+		return invalid("GetMetricHistoryBulkInterval request must specify at most %d run_ids. Received %d run_ids.%s", maxBulkRuns, n, seeDocs)
 	}
 	if err := firstError(q.Key.required("metric_key"), q.Start.optional("start_step"), q.End.optional("end_step"), q.Max.optional("max_results")); err != nil {
 		return err
 	}
 	switch {
 	case q.Max.set && (q.Max.value < 1 || q.Max.value > maxIntervalPoints):
-		return invalid("max_results must be between 1 and %d.", maxIntervalPoints)
+		return invalid("max_results must be between 1 and %d.%s", maxIntervalPoints, seeDocs)
 	case q.Start.set && q.End.set && q.Start.value > q.End.value:
 		return invalid("end_step must be greater than start_step. Found start_step=%d and end_step=%d.", q.Start.value, q.End.value)
 	case q.Start.set != q.End.set:
@@ -118,11 +118,6 @@ func (s *Server) interval(ctx context.Context, in intervalQuery) (*intervalAnswe
 	}
 	var answer intervalAnswer
 	return &answer, s.store.read(ctx, func(tx *sql.Tx) error {
-		for _, id := range in.Runs.values {
-			if _, err := findRun(ctx, tx, id); err != nil {
-				return err
-			}
-		}
 		for _, id := range in.Runs.values {
 			points, err := sampleHistory(ctx, tx, id, in, limit)
 			if err != nil {

@@ -66,11 +66,11 @@ func (t texts) required(param string) error {
 	return t.optional(param)
 }
 
-// flag is a boolean that may come from a query string.
-type flag bool
+// boolean is a truth value that may come from a query string.
+type boolean bool
 
-func (f *flag) UnmarshalJSON(data []byte) error {
-	*f = flag(strings.EqualFold(strings.Trim(string(data), `"`), "true"))
+func (f *boolean) UnmarshalJSON(data []byte) error {
+	*f = boolean(strings.EqualFold(strings.Trim(string(data), `"`), "true"))
 	return nil
 }
 
@@ -85,10 +85,10 @@ func firstError(checks ...error) error {
 	return nil
 }
 
-// nonEmpty is the pointer form of an optional text for an answer: nil is left
-// out.
-func optionalString(t text) *string {
-	if !t.set {
+// nonEmpty is the pointer form of a text for a column and an answer that leave
+// an empty one out.
+func nonEmpty(t text) *string {
+	if t.value == "" {
 		return nil
 	}
 	return &t.value

@@ -198,7 +198,6 @@ func (s *Server) searchDatasets(r *http.Request) (any, error) {
 	})
 }
 
-// deleteExperimentTag is no error where there is no such tag.
 func (s *Server) deleteExperimentTag(r *http.Request) (any, error) {
 	var in struct {
 		ID  text `json:"experiment_id"`
@@ -214,7 +213,13 @@ func (s *Server) deleteExperimentTag(r *http.Request) (any, error) {
 		if err := experimentActive(e); err != nil {
 			return err
 		}
-		_, err := tx.ExecContext(ctx, `DELETE FROM experiment_tags WHERE experiment_id = ? AND "key" = ?`, e.ID, in.Key.value)
-		return err
+		res, err := tx.ExecContext(ctx, `DELETE FROM experiment_tags WHERE experiment_id = ? AND "key" = ?`, e.ID, in.Key.value)
+		if err != nil {
+			return err
+		}
+		if n, err := res.RowsAffected(); err != nil || n > 0 {
+			return err
+		}
+		return refuse(wire.ResourceDoesNotExist, "No tag with name: %s in experiment with id %s", in.Key.value, e.ID)
 	})
 }

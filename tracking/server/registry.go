@@ -37,7 +37,7 @@ const (
 func checkModelName(param, name string) error {
 	switch {
 	case strings.TrimSpace(name) == "":
-		return missing(param)
+		return invalid("Missing value for required parameter '%s'.", param)
 	case strings.ContainsAny(name, "/:"):
 		return invalid("Invalid model name '%s'. Names cannot contain '/' or ':'.", name)
 	case normPath(name) != name || name == "." || strings.HasPrefix(name, ".."):
@@ -165,11 +165,11 @@ func (s *Server) createRegisteredModel(r *http.Request) (any, error) {
 	}
 	now := s.millis()
 	answer := registeredModelAnswer{wire.RegisteredModel{Name: name, CreationTime: wire.Int(now), LastUpdateTime: wire.Int(now),
-		Description: &in.Description.value, Tags: tags}}
+		Description: nonEmpty(in.Description), Tags: tags}}
 	ctx := r.Context()
 	return answer, s.store.write(ctx, func(tx *sql.Tx) error {
 		_, err := tx.ExecContext(ctx, `INSERT INTO registered_models (name, creation_time, last_updated_time, description) VALUES (?, ?, ?, ?)`,
-			name, now, now, in.Description.value)
+			name, now, now, nonEmpty(in.Description))
 		if isUnique(err) {
 			return modelExists(ctx, tx, name, tags)
 		}
@@ -254,7 +254,7 @@ func (s *Server) updateRegisteredModel(r *http.Request) (any, error) {
 		return nil, err
 	}
 	return s.changeRegistered(r.Context(), in.Name.value, in.Name.value, `UPDATE registered_models SET description = ?, last_updated_time = ? WHERE name = ?`,
-		in.Description.value, s.millis(), in.Name.value)
+		nonEmpty(in.Description), s.millis(), in.Name.value)
 }
 
 func (s *Server) renameRegisteredModel(r *http.Request) (any, error) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 
 	"ctrx/tracking/wire"
@@ -36,7 +37,7 @@ func (q registryQuery) page(fallback, most int) (limit, offset int, err error) {
 		limit = int(q.MaxResults.value)
 	}
 	if limit > most {
-		return 0, 0, invalid("Invalid value %d for parameter 'max_results' supplied:  Hint: Value was of type 'int'.%s", limit, seeDocs)
+		return 0, 0, wrongType("max_results", pythonJSON(strconv.Itoa(limit))) // it came in a query string
 	}
 	if err := firstError(q.OrderBy.optional("order_by"), q.PageToken.optional("page_token")); err != nil {
 		return 0, 0, err
@@ -48,7 +49,7 @@ func (q registryQuery) page(fallback, most int) (limit, offset int, err error) {
 func modelVocabulary() vocabulary {
 	return vocabulary{
 		entities:   map[string]string{"attribute": entityAttribute, "tag": entityTag, "tags": entityTag},
-		attributes: []string{"name"}, lists: []string{"name"}, registry: true,
+		attributes: []string{"name"}, lists: []string{"name"}, registry: true, plain: true,
 	}
 }
 
@@ -56,7 +57,7 @@ func versionVocabulary() vocabulary {
 	return vocabulary{
 		entities:   map[string]string{"attribute": entityAttribute, "tag": entityTag, "tags": entityTag},
 		attributes: []string{"name", "run_id", "source_path", "version_number"}, numeric: []string{"version_number"},
-		lists: []string{"name", "run_id"}, registry: true,
+		lists: []string{"name", "run_id"}, registry: true, plain: true,
 	}
 }
 

@@ -259,8 +259,8 @@ func (s *Server) updateModelVersion(r *http.Request) (any, error) {
 func (s *Server) transitionStage(r *http.Request) (any, error) {
 	var in struct {
 		versionKey
-		Stage   text `json:"stage"`
-		Archive flag `json:"archive_existing_versions"`
+		Stage   text    `json:"stage"`
+		Archive boolean `json:"archive_existing_versions"`
 	}
 	if err := decode(r, &in); err != nil {
 		return nil, err

@@ -64,7 +64,14 @@ func pageOffset(token string) (int, error) {
 	if token == "" {
 		return 0, nil
 	}
-	data, err := base64.StdEncoding.DecodeString(token)
+	// What is not of the alphabet is skipped, as Python does.
+	clean := strings.Map(func(r rune) rune {
+		if r < 0x80 && (r == '+' || r == '/' || r == '=' || isLetter(byte(r)) || r >= '0' && r <= '9') {
+			return r
+		}
+		return -1
+	}, token)
+	data, err := base64.StdEncoding.DecodeString(clean)
 	if err != nil {
 		return 0, invalid("Invalid page token, could not base64-decode")
 	}
@@ -72,7 +79,7 @@ func pageOffset(token string) (int, error) {
 		Offset wire.Int `json:"offset"`
 	}
 	if err := json.Unmarshal(data, &v); err != nil || v.Offset <= 0 {
-		return 0, invalid("Invalid page token, decoded value=%s", data)
+		return 0, invalid("Invalid page token, decoded value=b'%s'", data)
 	}
 	return int(v.Offset), nil
 }
