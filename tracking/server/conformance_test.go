@@ -55,27 +55,16 @@ type recorded struct {
 }
 
 // TestConformance sends the requests of testdata/requests.jsonl in order and
-// holds every answer against the one that a real MLflow gave.
+// holds every answer against the one that a real MLflow gave: on a file that
+// this server made, and on one that a newer MLflow migrated.
 func TestConformance(t *testing.T) {
 	var requests []exchange
 	readLines(t, requestsFile, &requests)
 	if len(requests) < 150 {
 		t.Fatalf("only %d requests", len(requests))
 	}
-	base := *recordFrom
-	if base == "" {
-		dir := t.TempDir()
-		var tick atomic.Int64
-		now := func() time.Time { return time.UnixMilli(1767225600000 + tick.Add(1)) }
-		s := New(Options{DB: filepath.Join(dir, "mlflow.db"), Artifacts: filepath.Join(dir, "mlartifacts"), Now: now})
-		srv := httptest.NewServer(s)
-		defer srv.Close()
-		defer s.Close()
-		base = srv.URL
-	}
-	got := play(t, base, requests)
 	if *recordFrom != "" {
-		writeLines(t, answersFile, got)
+		writeLines(t, answersFile, play(t, *recordFrom, requests))
 		return
 	}
 	var want []recorded
@@ -83,11 +72,43 @@ func TestConformance(t *testing.T) {
 	if len(want) != len(requests) {
 		t.Fatalf("%d answers for %d requests: record them again", len(want), len(requests))
 	}
-	for i, w := range want {
-		if problem := differ(w, got[i], requests[i]); problem != "" {
-			t.Errorf("%s (%s %s): %s", w.Name, requests[i].Method, requests[i].Path, problem)
-		}
+	for _, migrated := range []bool{false, true} {
+		t.Run(fmt.Sprintf("migrated=%v", migrated), func(t *testing.T) {
+			got := play(t, conformanceServer(t, migrated), requests)
+			for i, w := range want {
+				if problem := differ(w, got[i], requests[i]); problem != "" {
+					t.Errorf("%s (%s %s): %s", w.Name, requests[i].Method, requests[i].Path, problem)
+				}
+			}
+		})
 	}
+}
+
+// conformanceServer starts a server whose clock ticks at every look, so that
+// no two things are of the same time.
+func conformanceServer(t *testing.T, migrated bool) string {
+	t.Helper()
+	dir := t.TempDir()
+	db := filepath.Join(dir, "mlflow.db")
+	if migrated {
+		schema, err := os.ReadFile("testdata/migrated-3.17.2.sql")
+		if err != nil {
+			t.Fatal(err)
+		}
+		execSQL(t, db, string(schema), `INSERT INTO experiments (experiment_id, name, artifact_location, lifecycle_stage, creation_time, last_update_time)
+			VALUES (0, 'Default', 'mlflow-artifacts:/0', 'active', 1, 1)`)
+	}
+	var tick atomic.Int64
+	now := func() time.Time { return time.UnixMilli(1767225600000 + tick.Add(1)) }
+	s := New(Options{DB: db, Artifacts: filepath.Join(dir, "mlartifacts"), Now: now})
+	srv := httptest.NewServer(s)
+	t.Cleanup(func() {
+		srv.Close()
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return srv.URL
 }
 
 // play sends the requests and gives the answers with what differs from run to
