@@ -181,7 +181,7 @@ func FuzzFilter(f *testing.F) {
 		if total > len(filter) {
 			t.Fatalf("tokens are longer than %q", filter)
 		}
-		q, err := runsSQL([]int64{0}, "ALL", filter, nil)
+		q, err := runsSQL([]int64{0}, "ALL", filter, nil, func(clause) bool { return true }, false)
 		if err == nil {
 			if _, err := db.ExecContext(t.Context(), q.text, q.args...); err != nil {
 				t.Errorf("%q made %s: %v", filter, q.text, err)
@@ -192,7 +192,7 @@ func FuzzFilter(f *testing.F) {
 				t.Errorf("%q made %s: %v", filter, q.text, err)
 			}
 		}
-		if q, err := runsSQL([]int64{0}, "ALL", "", []string{filter}); err == nil {
+		if q, err := runsSQL([]int64{0}, "ALL", "", []string{filter}, nil, true); err == nil {
 			if _, err := db.ExecContext(t.Context(), q.text, q.args...); err != nil {
 				t.Errorf("order by %q made %s: %v", filter, q.text, err)
 			}

@@ -18,6 +18,8 @@ import (
 type query struct {
 	text string
 	args []any
+
+	ranked bool // it reads the runs that have a metric, in the order of the metric
 }
 
 func (q *query) add(text string, args ...any) {
@@ -214,11 +216,24 @@ func (o order) direction() string {
 }
 
 // runsSQL makes the query that selects and sorts runs.
-func runsSQL(experiments []int64, view viewType, filter string, orderBy []string) (query, error) {
+//
+// narrow tells of a clause about a metric that few runs fulfil it; then the
+// query begins there and not at the newest run. ranked asks for the runs that
+// have the metric of the first key of the order only, read in that order from
+// an index: those come first in any case, so a page that is full of them is
+// the right one. It is ignored where the order has no such key.
+func runsSQL(experiments []int64, view viewType, filter string, orderBy []string, narrow func(clause) bool, ranked bool) (query, error) {
 	words := runVocabulary()
 	clauses, err := parseFilter(filter, words)
 	if err != nil {
 		return query{}, err
+	}
+	few := make([]bool, len(clauses))
+	begin := "r.experiment_id" // the index of runs
+	for i, c := range clauses {
+		if few[i] = c.entity == entityMetric && narrow(c); few[i] {
+			begin = "+r.experiment_id" // not that index
+		}
 	}
 	q := query{text: "SELECT " + runColumns + " FROM runs r"}
 	var sorting []string
@@ -237,6 +252,14 @@ func runsSQL(experiments []int64, view viewType, filter string, orderBy []string
 		last := fmt.Sprintf("(%s IS NULL)", column)
 		if table := map[string]string{entityMetric: "latest_metrics", entityParam: "params", entityTag: "tags"}[o.entity]; table != "" {
 			alias := "o" + strconv.Itoa(i)
+			if ranked && i == 0 && o.entity == entityMetric {
+				q.text = "SELECT " + runColumns + " FROM latest_metrics o0 CROSS JOIN runs r ON r.run_uuid = o0.run_uuid AND o0.\"key\" = ? AND NOT o0.is_nan"
+				q.args = append(q.args, o.key)
+				q.ranked = true
+				begin = "+r.experiment_id"
+				sorting = append(sorting, "o0.value"+o.direction())
+				continue
+			}
 			q.add(fmt.Sprintf(` LEFT JOIN %s %s ON %s.run_uuid = r.run_uuid AND %s."key" = ?`, table, alias, alias, alias), o.key)
 			column = alias + ".value"
 			last = fmt.Sprintf("(%s IS NULL)", column)
@@ -248,7 +271,7 @@ func runsSQL(experiments []int64, view viewType, filter string, orderBy []string
 		}
 		sorting = append(sorting, last, column+o.direction())
 	}
-	q.add(" WHERE r.experiment_id IN (")
+	q.add(" WHERE " + begin + " IN (")
 	for i, id := range experiments {
 		if i > 0 {
 			q.add(", ")
@@ -256,8 +279,14 @@ func runsSQL(experiments []int64, view viewType, filter string, orderBy []string
 		q.add("?", id)
 	}
 	q.add(") AND " + view.where("r.lifecycle_stage"))
-	for _, c := range clauses {
+	for i, c := range clauses {
 		q.add(" AND ")
+		if few[i] && !ranked {
+			q.add(`r.run_uuid IN (SELECT x.run_uuid FROM latest_metrics x WHERE x."key" = ? AND NOT x.is_nan AND `, c.key)
+			q.compare("x.value", c)
+			q.add(")")
+			continue
+		}
 		q.runClause(c)
 	}
 	if !slices.ContainsFunc(seen, func(o order) bool { return o.entity == entityAttribute && attributeColumn(o.key) == "r.start_time" }) {
@@ -306,19 +335,31 @@ func (s *Server) search(ctx context.Context, in runQuery) (*runPage, error) {
 			return nil, err
 		}
 	}
-	q, err := runsSQL(experiments, in.View, in.Filter.value, in.OrderBy)
-	if err != nil {
-		return nil, err
-	}
 	var answer runPage
 	err = s.store.read(ctx, func(tx *sql.Tx) error {
-		err := q.page(ctx, tx, limit, offset, func(row scanner) error {
-			info, err := scanRun(row)
-			answer.Runs = append(answer.Runs, wire.Run{Info: info, Outputs: &wire.RunOutput{}})
-			return err
-		})
-		if err != nil {
-			return err
+		for _, ranked := range []bool{true, false} {
+			if ranked && (len(in.OrderBy) == 0 || s.store.memory) {
+				continue
+			}
+			q, err := runsSQL(experiments, in.View, in.Filter.value, in.OrderBy, narrowMetric(ctx, tx), ranked)
+			if err != nil {
+				return err
+			}
+			if ranked && !q.ranked {
+				continue
+			}
+			answer.Runs = nil
+			err = q.page(ctx, tx, limit, offset, func(row scanner) error {
+				info, err := scanRun(row)
+				answer.Runs = append(answer.Runs, wire.Run{Info: info, Outputs: &wire.RunOutput{}})
+				return err
+			})
+			if err != nil {
+				return err
+			}
+			if len(answer.Runs) > limit {
+				break
+			}
 		}
 		if len(answer.Runs) > limit {
 			answer.Runs, answer.NextPage = answer.Runs[:limit], pageToken(offset+limit)
@@ -326,6 +367,23 @@ func (s *Server) search(ctx context.Context, in runQuery) (*runPage, error) {
 		return fillRuns(ctx, tx, answer.Runs)
 	})
 	return &answer, err
+}
+
+// narrowMetric looks whether a clause about a metric leaves few runs, without
+// counting them all.
+func narrowMetric(ctx context.Context, tx *sql.Tx) func(clause) bool {
+	const few = 2000
+	return func(c clause) bool {
+		if c.op == "!=" || c.list != nil || strings.HasPrefix(c.op, "IS") {
+			return false
+		}
+		q := query{}
+		q.add(`SELECT count(*) FROM (SELECT 1 FROM latest_metrics x WHERE x."key" = ? AND NOT x.is_nan AND `, c.key)
+		q.compare("x.value", c)
+		q.add(" LIMIT ?)", few)
+		var n int
+		return tx.QueryRowContext(ctx, q.text, q.args...).Scan(&n) == nil && n < few
+	}
 }
 
 // experimentSQL makes the query of an experiments/search.
