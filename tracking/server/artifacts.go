@@ -266,6 +266,9 @@ func (s *Server) proxyFile(w http.ResponseWriter, r *http.Request, name string) 
 		if name == "" || strings.HasSuffix(r.URL.Path, "/") {
 			return invalid("Artifact path must include a filename (cannot end with '/').")
 		}
+		if s.opts.MaxUpload > 0 {
+			r.Body = http.MaxBytesReader(w, r.Body, s.opts.MaxUpload)
+		}
 		if err := s.artifacts.put(r.Context(), name, r.Body); err != nil {
 			return fmt.Errorf("store artifact %s: %w", name, err)
 		}
