@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"database/sql"
 	"encoding/hex"
 	"errors"
@@ -67,7 +68,7 @@ func (a *artifactDir) close() error {
 
 // put receives a file and publishes it with one rename, so a reader never sees
 // a part of it.
-func (a *artifactDir) put(name string, r io.Reader) error {
+func (a *artifactDir) put(_ context.Context, name string, r io.Reader) error {
 	root, err := a.open(true)
 	if err != nil {
 		return err
@@ -104,7 +105,7 @@ func (a *artifactDir) put(name string, r io.Reader) error {
 
 // list reads one folder: names relative to it, sorted. A folder that is not
 // there is empty; a file lists nothing.
-func (a *artifactDir) list(dir string) ([]wire.FileInfo, error) {
+func (a *artifactDir) list(_ context.Context, dir string) ([]wire.FileInfo, error) {
 	root, err := a.open(false)
 	if err == nil {
 		if dir == "" {
@@ -123,6 +124,58 @@ func (a *artifactDir) list(dir string) ([]wire.FileInfo, error) {
 		return nil, err
 	}
 	return nil, nil
+}
+
+// send streams a file.
+func (a *artifactDir) send(w http.ResponseWriter, r *http.Request, name string) error {
+	noSuch := refuse(wire.ResourceDoesNotExist, "No such artifact: '%s'", name)
+	root, err := a.open(false)
+	if errors.Is(err, fs.ErrNotExist) {
+		return noSuch
+	}
+	if err != nil {
+		return err
+	}
+	f, err := root.Open(name)
+	if errors.Is(err, fs.ErrNotExist) || name == "" {
+		return noSuch
+	}
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	if !info.Mode().IsRegular() {
+		return invalid("Artifact path refers to a directory, not a file: '%s'", name)
+	}
+	attachment(w, name)
+	http.ServeContent(w, r, path.Base(name), info.ModTime(), f)
+	return nil
+}
+
+func (a *artifactDir) remove(_ context.Context, name string) error {
+	root, err := a.open(false)
+	if err == nil && name != "" {
+		err = root.RemoveAll(name)
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("delete artifact %s: %w", name, err)
+	}
+	return nil
+}
+
+// attachment makes a browser save an answer: it must not run an uploaded HTML
+// page with the rights of this server.
+func attachment(w http.ResponseWriter, name string) {
+	kind := mime.TypeByExtension(path.Ext(name))
+	if kind == "" {
+		kind = "application/octet-stream"
+	}
+	w.Header().Set("Content-Type", kind)
+	w.Header().Set("Content-Disposition", mime.FormatMediaType("attachment", map[string]string{"filename": path.Base(name)}))
 }
 
 func fileInfos(d *os.File) ([]wire.FileInfo, error) {
@@ -191,6 +244,8 @@ func (s *Server) serveProxy(w http.ResponseWriter, r *http.Request, rest string)
 		err = s.proxyList(w, r)
 	case strings.HasPrefix(rest, "mpu/"):
 		err = refuse(wire.NotImplemented, "Multipart upload is not supported for the current artifact repository")
+	case strings.HasPrefix(rest, "presigned/"):
+		err = refuse(wire.NotImplemented, "Multipart download is not supported for the current artifact repository")
 	case !isFile:
 		err = notFoundError(r)
 	default:
@@ -206,23 +261,22 @@ func (s *Server) serveProxy(w http.ResponseWriter, r *http.Request, rest string)
 func (s *Server) proxyFile(w http.ResponseWriter, r *http.Request, name string) error {
 	switch r.Method {
 	case http.MethodGet, http.MethodHead:
-		return s.send(w, r, name)
+		return s.artifacts.send(w, r, name)
 	case http.MethodPut:
 		if name == "" || strings.HasSuffix(r.URL.Path, "/") {
 			return invalid("Artifact path must include a filename (cannot end with '/').")
 		}
-		if err := s.artifacts.put(name, r.Body); err != nil {
+		if s.opts.MaxUpload > 0 {
+			r.Body = http.MaxBytesReader(w, r.Body, s.opts.MaxUpload)
+		}
+		if err := s.artifacts.put(r.Context(), name, r.Body); err != nil {
 			return fmt.Errorf("store artifact %s: %w", name, err)
 		}
 		w.WriteHeader(http.StatusOK)
 		return nil
 	case http.MethodDelete:
-		root, err := s.artifacts.open(false)
-		if err == nil && name != "" {
-			err = root.RemoveAll(name)
-		}
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("delete artifact %s: %w", name, err)
+		if err := s.artifacts.remove(r.Context(), name); err != nil {
+			return err
 		}
 		writeJSON(w, http.StatusOK, empty{})
 		return nil
@@ -239,7 +293,7 @@ func (s *Server) proxyList(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	files, err := s.artifacts.list(dir)
+	files, err := s.artifacts.list(r.Context(), dir)
 	if err != nil {
 		return err
 	}
@@ -249,63 +303,34 @@ func (s *Server) proxyList(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// send streams a file as an attachment: a browser must not run an uploaded
-// HTML page with the rights of this server.
-func (s *Server) send(w http.ResponseWriter, r *http.Request, name string) error {
-	noSuch := refuse(wire.ResourceDoesNotExist, "No such artifact: '%s'", name)
-	root, err := s.artifacts.open(false)
-	if errors.Is(err, fs.ErrNotExist) {
-		return noSuch
-	}
-	if err != nil {
-		return err
-	}
-	f, err := root.Open(name)
-	if errors.Is(err, fs.ErrNotExist) || name == "" {
-		return noSuch
-	}
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return err
-	}
-	if !info.Mode().IsRegular() {
-		return invalid("Artifact path refers to a directory, not a file: '%s'", name)
-	}
-	kind := mime.TypeByExtension(path.Ext(name))
-	if kind == "" {
-		kind = "application/octet-stream"
-	}
-	w.Header().Set("Content-Type", kind)
-	w.Header().Set("Content-Disposition", mime.FormatMediaType("attachment", map[string]string{"filename": path.Base(name)}))
-	http.ServeContent(w, r, path.Base(name), info.ModTime(), f)
-	return nil
-}
-
 // runFolder is where the artifacts of a run lie below the folder of this
 // server. Roots elsewhere are not followed.
-func (s *Server) runFolder(r *http.Request, id, rel string) (root, folder string, err error) {
-	if rel, err = safePath(rel); err != nil {
-		return "", "", err
-	}
-	ctx := r.Context()
+func (s *Server) runFolder(ctx context.Context, id, rel string) (folder string, err error) {
+	root := ""
 	err = s.store.read(ctx, func(tx *sql.Tx) error {
 		info, err := findRun(ctx, tx, id)
 		root = info.ArtifactURI
 		return err
 	})
 	if err != nil {
-		return "", "", err
+		return "", err
+	}
+	return folderOf(root, rel)
+}
+
+// folderOf is the place below the folder of this server that rel has under an
+// artifact root.
+func folderOf(root, rel string) (string, error) {
+	rel, err := safePath(rel)
+	if err != nil {
+		return "", err
 	}
 	u, err := url.Parse(root)
 	if err != nil || u.Scheme != "mlflow-artifacts" {
-		return root, "", refuse(wire.NotImplemented, "The artifacts of run %s are kept at '%s', which this server does not serve", id, root)
+		return "", refuse(wire.NotImplemented, "These artifacts are kept at '%s', which this server does not serve", root)
 	}
-	folder, err = safePath(strings.TrimPrefix(u.Path, "/"))
-	return root, path.Join(folder, rel), err
+	folder, err := safePath(strings.TrimPrefix(u.Path, "/"))
+	return path.Join(folder, rel), err
 }
 
 func (s *Server) listRunArtifacts(r *http.Request) (any, error) {
@@ -314,15 +339,33 @@ func (s *Server) listRunArtifacts(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	root, folder, err := s.runFolder(r, id, q.Get("path"))
+	if _, err := safePath(q.Get("path")); err != nil {
+		return nil, err
+	}
+	ctx := r.Context()
+	root := ""
+	err = s.store.read(ctx, func(tx *sql.Tx) error {
+		info, err := findRun(ctx, tx, id)
+		root = info.ArtifactURI
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}
-	rel, err := safePath(q.Get("path"))
+	return s.listBelow(ctx, root, q.Get("path"))
+}
+
+// listBelow lists a folder of an artifact root; paths are relative to the root.
+func (s *Server) listBelow(ctx context.Context, root, rel string) (any, error) {
+	folder, err := folderOf(root, rel)
 	if err != nil {
 		return nil, err
 	}
-	files, err := s.artifacts.list(folder)
+	rel, err = safePath(rel)
+	if err != nil {
+		return nil, err
+	}
+	files, err := s.artifacts.list(ctx, folder)
 	if err != nil {
 		return nil, err
 	}
@@ -335,6 +378,29 @@ func (s *Server) listRunArtifacts(r *http.Request) (any, error) {
 	}{root, files}, nil
 }
 
+// presigned refuses as the real server does where artifacts are not in a
+// bucket that clients may reach by themselves.
+func (s *Server) presigned(r *http.Request) (any, error) {
+	var in struct {
+		ids
+		Path text `json:"path"`
+	}
+	if err := decode(r, &in); err != nil {
+		return nil, err
+	}
+	id, err := in.run()
+	if err := firstError(err, in.Path.required("path")); err != nil {
+		return nil, err
+	}
+	if _, err := s.runFolder(r.Context(), id, in.Path.value); err != nil {
+		return nil, err
+	}
+	if strings.Contains(r.URL.Path, "download") {
+		return nil, invalid("Presigned download is not supported for runs with proxied artifact storage (artifact URI scheme: mlflow-artifacts). This endpoint requires a run with a direct cloud storage artifact URI.")
+	}
+	return nil, invalid("Presigned upload is not supported for proxied artifact storage (artifact URI scheme: mlflow-artifacts). This endpoint requires a direct cloud storage artifact URI.")
+}
+
 func (s *Server) sendRunArtifact(w http.ResponseWriter, r *http.Request) error {
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		return methodError(r)
@@ -344,11 +410,11 @@ func (s *Server) sendRunArtifact(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	_, name, err := s.runFolder(r, id, q.Get("path"))
+	name, err := s.runFolder(r.Context(), id, q.Get("path"))
 	if err != nil {
 		return err
 	}
-	return s.send(w, r, name)
+	return s.artifacts.send(w, r, name)
 }
 
 // joinURI appends path elements to an artifact root.

@@ -13,6 +13,7 @@ import (
 // batch is a checked log-batch: everything in it is valid by itself.
 type batch struct {
 	metrics []wire.Metric
+	models  []modelPoint // those of metrics that belong to a logged model
 	params  []wire.Param
 	tags    []wire.Tag
 }
@@ -23,6 +24,26 @@ type metricIn struct {
 	Value     number  `json:"value"`
 	Timestamp integer `json:"timestamp"`
 	Step      integer `json:"step"`
+
+	// The logged model and the dataset that the point is about, if any.
+	Model         text `json:"model_id"`
+	DatasetName   text `json:"dataset_name"`
+	DatasetDigest text `json:"dataset_digest"`
+}
+
+// modelPoint is a metric point of a logged model.
+type modelPoint struct {
+	wire.Metric
+	model        string
+	name, digest text // of the dataset
+}
+
+// point gives the metric and, where it names a logged model, adds it there.
+func (b *batch) point(in metricIn, m wire.Metric) {
+	b.metrics = append(b.metrics, m)
+	if in.Model.value != "" {
+		b.models = append(b.models, modelPoint{m, in.Model.value, in.DatasetName, in.DatasetDigest})
+	}
 }
 
 // keyValue is a parameter or tag as a client sends it.
@@ -114,7 +135,7 @@ func checkBatch(metrics []metricIn, params, tags []keyValue) (batch, error) {
 		if err != nil {
 			return b, err
 		}
-		b.metrics = append(b.metrics, m)
+		b.point(in, m)
 	}
 	var twice []string
 	seen := map[string]bool{}
@@ -171,7 +192,9 @@ func (s *Server) logMetric(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return s.logToRun(r.Context(), id, batch{metrics: []wire.Metric{m}}, true)
+	var b batch
+	b.point(in.metricIn, m)
+	return s.logToRun(r.Context(), id, b, true)
 }
 
 func (s *Server) logParameter(r *http.Request) (any, error) {
@@ -250,7 +273,11 @@ func (s *Server) deleteTag(r *http.Request) (any, error) {
 // chooses the message about a changed parameter.
 func (s *Server) logToRun(ctx context.Context, id string, b batch, single bool) (any, error) {
 	return empty{}, s.store.write(ctx, func(tx *sql.Tx) error {
-		if _, err := activeRun(ctx, tx, id); err != nil {
+		run, err := activeRun(ctx, tx, id)
+		if err != nil {
+			return err
+		}
+		if err := putModelPoints(ctx, tx, run, b.models); err != nil {
 			return err
 		}
 		if err := putParams(ctx, tx, id, b.params, single); err != nil {
@@ -266,6 +293,19 @@ func (s *Server) logToRun(ctx context.Context, id string, b batch, single bool) 
 		}
 		return nil
 	})
+}
+
+// putModelPoints adds points to logged models; one that exists is left alone.
+func putModelPoints(ctx context.Context, tx *sql.Tx, run wire.RunInfo, points []modelPoint) error {
+	for _, p := range points {
+		value, _ := finite(float64(p.Value))
+		if _, err := tx.ExecContext(ctx, `INSERT INTO logged_model_metrics (model_id, metric_name, metric_timestamp_ms, metric_step, metric_value,
+				experiment_id, run_id, dataset_uuid, dataset_name, dataset_digest) VALUES (?, ?, ?, ?, ?, ?, ?, NULL, ?, ?) ON CONFLICT DO NOTHING`,
+			p.model, p.Key, int64(p.Timestamp), int64(p.Step), value, run.ExperimentID, run.RunID, optionalText(p.name), optionalText(p.digest)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // putTag sets a tag; the run name is a tag and a column.

@@ -22,6 +22,8 @@ type apiError struct {
 	code    string
 	message string
 	status  int // 0: from the code
+
+	errorClass string // "": from the code
 }
 
 func (e *apiError) Error() string { return e.message }
@@ -64,6 +66,8 @@ func (e *apiError) httpStatus() int {
 		return http.StatusNotFound
 	case wire.PermissionDenied:
 		return http.StatusForbidden
+	case wire.Unauthenticated:
+		return http.StatusUnauthorized
 	case wire.NotImplemented:
 		return http.StatusNotImplemented
 	case wire.TemporarilyUnavail:
@@ -120,6 +124,9 @@ func asAPIError(err error) *apiError {
 func writeError(w http.ResponseWriter, err error) {
 	e := asAPIError(err)
 	state, class := e.class()
+	if e.errorClass != "" {
+		state, class = "KAM04", e.errorClass
+	}
 	writeJSON(w, e.httpStatus(), wire.Error{Code: e.code, Message: e.message, SQLState: state, ErrorClass: class})
 }
 

@@ -27,7 +27,7 @@ const experimentColumns = `experiment_id, name, coalesce(artifact_location, ''),
 type scanner interface{ Scan(...any) error }
 
 func scanExperiment(row scanner) (wire.Experiment, error) {
-	var e wire.Experiment
+	e := wire.Experiment{Workspace: "default"} // of those that a migrated file may have
 	err := row.Scan(&e.ID, &e.Name, &e.ArtifactLocation, &e.LifecycleStage, &e.CreationTime, &e.LastUpdateTime)
 	return e, err
 }
@@ -329,6 +329,9 @@ func (s *Server) searchExperiments(r *http.Request) (any, error) {
 		}
 		in = experimentQuery{ViewType: viewType(q.Get("view_type")), MaxResults: &n, Filter: text{value: q.Get("filter")},
 			OrderBy: q["order_by"], PageToken: text{value: q.Get("page_token")}}
+	}
+	if in.MaxResults != nil && *in.MaxResults > wire.MaxSearchResults {
+		return nil, invalid("Invalid value %d for parameter 'max_results' supplied. It must be at most %d", *in.MaxResults, wire.MaxSearchResults)
 	}
 	limit, err := pageSize(in.MaxResults)
 	if err != nil {

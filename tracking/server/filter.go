@@ -1,7 +1,6 @@
 package server
 
 import (
-	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -47,6 +46,14 @@ type literal struct {
 	text   string // without quotes
 	quoted bool
 	number bool
+}
+
+// source is the literal as it stood in the filter.
+func (l literal) source() string {
+	if l.quoted {
+		return "'" + l.text + "'"
+	}
+	return l.text
 }
 
 type tokenKind int
@@ -201,6 +208,9 @@ type vocabulary struct {
 	numeric    []string          // attributes compared as numbers
 	lists      []string          // attributes that take IN
 	nullable   []string          // entities that take IS NULL
+	registry   bool              // the searches of the registry have messages of their own
+	plain      bool              // bad clauses stand in messages without quotes
+	loose      bool              // attribute keys are checked by the caller (logged models)
 }
 
 func runVocabulary() vocabulary {
@@ -222,6 +232,7 @@ func runVocabulary() vocabulary {
 func experimentVocabulary() vocabulary {
 	return vocabulary{
 		entities:   map[string]string{"attribute": entityAttribute, "tag": entityTag, "tags": entityTag},
+		plain:      true,
 		attributes: []string{"creation_time", "experiment_id", "last_update_time", "name"},
 		numeric:    []string{"creation_time", "last_update_time"},
 		lists:      []string{"experiment_id"},
@@ -244,7 +255,7 @@ func parseFilter(filter string, v vocabulary) ([]clause, error) {
 			return nil, err
 		}
 		if !ok {
-			bad = append(bad, fmt.Sprintf("'%s'", p.next().text))
+			bad = append(bad, v.quote(p.next().text))
 			continue
 		}
 		clauses = append(clauses, c)
@@ -253,6 +264,15 @@ func parseFilter(filter string, v vocabulary) ([]clause, error) {
 		return nil, invalid("Invalid clause(s) in filter string: %s", strings.Join(bad, ", "))
 	}
 	return clauses, nil
+}
+
+// quote writes a bad clause for the message: only the search over runs puts it
+// in quotes.
+func (v vocabulary) quote(text string) string {
+	if v.plain {
+		return text
+	}
+	return "'" + text + "'"
 }
 
 type parser struct {
@@ -358,6 +378,9 @@ func (p *parser) operator(n int) (op string, length int) {
 func (p *parser) list() ([]string, error) {
 	bad := invalid("While parsing a list in the query, expected a non-empty list of string values, but got ill-formed list.")
 	p.next() // "(": operator saw it
+	if p.peek().kind == tokenClose {
+		return nil, invalid("While parsing a list in the query, expected a non-empty list of string values, but got empty list")
+	}
 	var out []string
 	for {
 		t := p.next()
@@ -394,11 +417,17 @@ func (v vocabulary) identifier(s string) (entity, key string, err error) {
 	} else {
 		var ok bool
 		if entity, ok = v.entities[unquote(prefix)]; !ok {
+			if v.registry {
+				return "", "", invalid("Invalid entity type '%s'. Valid entity types are ('attribute', 'tag', 'tags')", prefix)
+			}
+			if v.loose {
+				return "", "", invalid("Invalid entity type: '%s'. Expected one of ['attributes', 'metrics', 'params', 'tags'].", prefix)
+			}
 			return "", "", invalid("Invalid entity type '%s'. Valid values are ['metric', 'parameter', 'tag', 'attribute', 'dataset']", unquote(prefix))
 		}
 	}
 	key = unquote(key)
-	if entity == entityAttribute && !slices.Contains(v.attributes, key) {
+	if entity == entityAttribute && !v.loose && !slices.Contains(v.attributes, key) {
 		return "", "", invalid("Invalid attribute key '%s' specified. Valid keys are '{'%s'}'", key, strings.Join(v.attributes, "', '"))
 	}
 	if datasets := []string{"context", "digest", "name"}; entity == entityDataset && !slices.Contains(datasets, key) {
@@ -409,9 +438,24 @@ func (v vocabulary) identifier(s string) (entity, key string, err error) {
 
 // check refuses operators and values that do not fit the entity.
 func (v vocabulary) check(c clause) error {
+	switch {
+	case v.registry:
+		return v.checkRegistry(c)
+	case v.loose:
+		return v.checkLoggedModel(c)
+	}
+	return v.checkRun(c)
+}
+
+func (v vocabulary) numericKey(c clause) bool {
+	return c.entity == entityMetric || c.entity == entityAttribute && slices.Contains(v.numeric, c.key)
+}
+
+// checkRun is check for runs and experiments.
+func (v vocabulary) checkRun(c clause) error {
 	numbers := []string{"!=", "<", "<=", "=", ">", ">="}
 	texts := []string{"!=", "=", "ILIKE", "LIKE"}
-	numeric := c.entity == entityMetric || c.entity == entityAttribute && slices.Contains(v.numeric, c.key)
+	numeric := v.numericKey(c)
 	valid := texts
 	switch {
 	case numeric:
@@ -429,9 +473,11 @@ func (v vocabulary) check(c clause) error {
 		}
 	case strings.HasPrefix(c.op, "IS "):
 	case numeric && !c.value.number && c.entity == entityMetric:
-		return invalid("Expected numeric value type for metric. Found %s", c.value.text)
+		return invalid("Expected numeric value type for metric. Found %s", c.value.source())
 	case numeric && !c.value.number:
-		return invalid("Expected numeric value type for numeric attribute: %s. Found %s", c.key, c.value.text)
+		return invalid("Expected numeric value type for numeric attribute: %s. Found %s", c.key, c.value.source())
+	case !numeric && !c.value.quoted && !c.value.number:
+		return invalid("Parameter value is either not quoted or unidentified quote types used for string value %s. Use either single or double quotes.", c.value.text)
 	case !numeric && !c.value.quoted:
 		return invalid("Expected a quoted string value for %s (e.g. 'my-value'). Got value %s", c.entity, c.value.text)
 	}
@@ -442,6 +488,55 @@ func (v vocabulary) check(c clause) error {
 	}
 	if !slices.Contains(valid, c.op) {
 		return invalid("Invalid comparator '%s' not one of '{'%s'}'", c.op, strings.Join(valid, "', '"))
+	}
+	return nil
+}
+
+// checkRegistry is check for registered models and their versions.
+func (v vocabulary) checkRegistry(c clause) error {
+	if c.entity == entityTag {
+		switch {
+		case c.list != nil || !c.value.quoted:
+			return invalid("Expected a quoted string value for tag (e.g. 'my-value'). Got value %s", c.value.text)
+		case !slices.Contains([]string{"=", "!=", "LIKE", "ILIKE"}, c.op):
+			return invalid("Invalid comparator for tag: %s", c.op)
+		}
+		return nil
+	}
+	numeric := v.numericKey(c)
+	switch {
+	case c.list != nil && !slices.Contains(v.lists, c.key):
+		return invalid("Only '%s' attributes support comparison with a list of quoted string values.", strings.Join(v.lists, "', '"))
+	case c.list == nil && c.value.number && !numeric && len(v.numeric) > 0:
+		return invalid("Only the '{'creation_timestamp', 'last_updated_timestamp', 'version_number'}' attributes support comparison with numeric values.")
+	case c.list == nil && !c.value.quoted && !(c.value.number && numeric):
+		return invalid("Expected a quoted string value or a list of quoted string values for attributes. Got value %s", c.value.text)
+	case numeric && !slices.Contains([]string{"!=", "<", "<=", "=", ">", ">="}, c.op):
+		return invalid("Invalid comparator for attribute %s: %s", c.key, c.op)
+	case numeric:
+		if _, err := strconv.ParseInt(c.value.text, 10, 64); err != nil {
+			return invalid("Invalid value for numeric attribute '%s': %s", c.key, c.value.text)
+		}
+	case !slices.Contains([]string{"!=", "=", "LIKE", "ILIKE", "IN", "NOT IN"}, c.op):
+		return invalid("Invalid comparator for attribute: %s", c.op)
+	}
+	return nil
+}
+
+// checkLoggedModel is check for logged models.
+func (v vocabulary) checkLoggedModel(c clause) error {
+	valid := []string{"=", "!=", "LIKE", "ILIKE", "IN", "NOT IN"}
+	if v.numericKey(c) {
+		valid = []string{"<", "<=", ">", ">=", "=", "!="}
+	}
+	entity := map[string]string{entityParam: "params", entityTag: "tags", entityMetric: "metrics", entityAttribute: "attributes"}[c.entity]
+	if !slices.Contains(valid, c.op) {
+		return invalid("Invalid comparison operator for %s.%s: '%s'. Expected one of ('%s').", entity, c.key, c.op, strings.Join(valid, "', '"))
+	}
+	if v.numericKey(c) {
+		if _, err := strconv.ParseFloat(c.value.text, 64); err != nil {
+			return invalid("Expected a number for %s.%s. Found %s", entity, c.key, c.value.text)
+		}
 	}
 	return nil
 }

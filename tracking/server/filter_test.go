@@ -55,10 +55,10 @@ func TestFilter(t *testing.T) {
 		{"metrics.auc > 0.1 or metrics.auc > 9", "! Invalid clause(s) in filter string: 'or'"},
 		{"bogus", "! Invalid clause(s) in filter string: 'bogus'"},
 		{"params.a < 'x'", "! Invalid comparator '<' not one of"},
-		{"metrics.auc LIKE '1'", "! Expected numeric value type for metric. Found 1"},
-		{"metrics.auc > 'x'", "! Expected numeric value type for metric. Found x"},
+		{"metrics.auc LIKE '1'", "! Expected numeric value type for metric. Found '1'"},
+		{"metrics.auc > 'x'", "! Expected numeric value type for metric. Found 'x'"},
 		{"params.lr = 0.1", "! Expected a quoted string value for parameter (e.g. 'my-value'). Got value 0.1"},
-		{"start_time > 'x'", "! Expected numeric value type for numeric attribute: start_time. Found x"},
+		{"start_time > 'x'", "! Expected numeric value type for numeric attribute: start_time. Found 'x'"},
 		{"experiment_id = '3'", "! Invalid attribute key 'experiment_id' specified."},
 		{"foo.bar = 'x'", "! Invalid entity type 'foo'."},
 		{"dataset.size = 'x'", "! Invalid dataset key 'size' specified."},
@@ -181,7 +181,7 @@ func FuzzFilter(f *testing.F) {
 		if total > len(filter) {
 			t.Fatalf("tokens are longer than %q", filter)
 		}
-		q, err := runsSQL([]int64{0}, "ALL", filter, nil)
+		q, err := runsSQL([]int64{0}, "ALL", filter, nil, func(clause) bool { return true }, false)
 		if err == nil {
 			if _, err := db.ExecContext(t.Context(), q.text, q.args...); err != nil {
 				t.Errorf("%q made %s: %v", filter, q.text, err)
@@ -192,7 +192,7 @@ func FuzzFilter(f *testing.F) {
 				t.Errorf("%q made %s: %v", filter, q.text, err)
 			}
 		}
-		if q, err := runsSQL([]int64{0}, "ALL", "", []string{filter}); err == nil {
+		if q, err := runsSQL([]int64{0}, "ALL", "", []string{filter}, nil, true); err == nil {
 			if _, err := db.ExecContext(t.Context(), q.text, q.args...); err != nil {
 				t.Errorf("order by %q made %s: %v", filter, q.text, err)
 			}

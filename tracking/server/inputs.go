@@ -56,6 +56,9 @@ func (s *Server) logInputs(r *http.Request) (any, error) {
 	var in struct {
 		ids
 		Datasets []datasetIn `json:"datasets"`
+		Models   []struct {
+			ID text `json:"model_id"`
+		} `json:"models"`
 	}
 	if err := decode(r, &in); err != nil {
 		return nil, err
@@ -77,6 +80,11 @@ func (s *Server) logInputs(r *http.Request) (any, error) {
 		}
 		for _, d := range in.Datasets {
 			if err := s.putInput(ctx, tx, run, d); err != nil {
+				return err
+			}
+		}
+		for _, m := range in.Models {
+			if err := s.link(ctx, tx, "RUN_INPUT", id, "MODEL_INPUT", m.ID.value, 0); err != nil {
 				return err
 			}
 		}

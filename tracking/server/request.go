@@ -3,6 +3,7 @@ package server
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"io"
 	"math"
 	"net/http"
@@ -192,6 +193,9 @@ func decode(r *http.Request, v any) error {
 		return nil
 	}
 	if err := json.Unmarshal(quoteNonFinite(data), v); err != nil {
+		if wrong, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
+			return refuse("BAD_REQUEST", "The request body is not the JSON object that this call takes: %s at '%s'", wrong.Value, wrong.Field)
+		}
 		return refuse("BAD_REQUEST", "The request body is not the JSON object that this call takes: %v", err)
 	}
 	return nil

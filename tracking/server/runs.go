@@ -288,7 +288,10 @@ func fillRuns(ctx context.Context, tx *sql.Tx, runs []wire.Run) error {
 	if err != nil {
 		return err
 	}
-	return fillInputs(ctx, tx, in, index)
+	if err := fillInputs(ctx, tx, in, index); err != nil {
+		return err
+	}
+	return fillModels(ctx, tx, in, index)
 }
 
 // fillInputs adds the datasets of runs. in is a JSON list of run ids.

@@ -19,6 +19,12 @@ var schemaSQL string
 // the oldest that every MLflow 3 migrates from by itself.
 const Revision = "6953534de441"
 
+// indexSQL adds what MLflow's schema lacks for searches over many runs: the
+// runs of an experiment by time, and the runs by the value of a metric. MLflow
+// ignores indexes that it does not know, and its migrations keep them.
+const indexSQL = `CREATE INDEX IF NOT EXISTS ctrx_runs_by_time ON runs (experiment_id, lifecycle_stage, start_time DESC, run_uuid);
+CREATE INDEX IF NOT EXISTS ctrx_latest_metrics_by_value ON latest_metrics ("key", value, is_nan, run_uuid);`
+
 // coreColumns lists the tables this package reads and writes, with the columns
 // it names. Newer revisions may add to them, and did.
 func coreColumns() map[string][]string {

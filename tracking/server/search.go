@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"database/sql"
 	"encoding/base64"
 	"encoding/json"
@@ -17,6 +18,8 @@ import (
 type query struct {
 	text string
 	args []any
+
+	ranked bool // it reads the runs that have a metric, in the order of the metric
 }
 
 func (q *query) add(text string, args ...any) {
@@ -63,7 +66,14 @@ func pageOffset(token string) (int, error) {
 	if token == "" {
 		return 0, nil
 	}
-	data, err := base64.StdEncoding.DecodeString(token)
+	// What is not of the alphabet is skipped, as Python does.
+	clean := strings.Map(func(r rune) rune {
+		if r < 0x80 && (r == '+' || r == '/' || r == '=' || isLetter(byte(r)) || r >= '0' && r <= '9') {
+			return r
+		}
+		return -1
+	}, token)
+	data, err := base64.StdEncoding.DecodeString(clean)
 	if err != nil {
 		return 0, invalid("Invalid page token, could not base64-decode")
 	}
@@ -71,7 +81,7 @@ func pageOffset(token string) (int, error) {
 		Offset wire.Int `json:"offset"`
 	}
 	if err := json.Unmarshal(data, &v); err != nil || v.Offset <= 0 {
-		return 0, invalid("Invalid page token, decoded value=%s", data)
+		return 0, invalid("Invalid page token, decoded value=b'%s'", data)
 	}
 	return int(v.Offset), nil
 }
@@ -206,11 +216,24 @@ func (o order) direction() string {
 }
 
 // runsSQL makes the query that selects and sorts runs.
-func runsSQL(experiments []int64, view viewType, filter string, orderBy []string) (query, error) {
+//
+// narrow tells of a clause about a metric that few runs fulfil it; then the
+// query begins there and not at the newest run. ranked asks for the runs that
+// have the metric of the first key of the order only, read in that order from
+// an index: those come first in any case, so a page that is full of them is
+// the right one. It is ignored where the order has no such key.
+func runsSQL(experiments []int64, view viewType, filter string, orderBy []string, narrow func(clause) bool, ranked bool) (query, error) {
 	words := runVocabulary()
 	clauses, err := parseFilter(filter, words)
 	if err != nil {
 		return query{}, err
+	}
+	few := make([]bool, len(clauses))
+	begin := "r.experiment_id" // the index of runs
+	for i, c := range clauses {
+		if few[i] = c.entity == entityMetric && narrow(c); few[i] {
+			begin = "+r.experiment_id" // not that index
+		}
 	}
 	q := query{text: "SELECT " + runColumns + " FROM runs r"}
 	var sorting []string
@@ -229,6 +252,14 @@ func runsSQL(experiments []int64, view viewType, filter string, orderBy []string
 		last := fmt.Sprintf("(%s IS NULL)", column)
 		if table := map[string]string{entityMetric: "latest_metrics", entityParam: "params", entityTag: "tags"}[o.entity]; table != "" {
 			alias := "o" + strconv.Itoa(i)
+			if ranked && i == 0 && o.entity == entityMetric {
+				q.text = "SELECT " + runColumns + " FROM latest_metrics o0 CROSS JOIN runs r ON r.run_uuid = o0.run_uuid AND o0.\"key\" = ? AND NOT o0.is_nan"
+				q.args = append(q.args, o.key)
+				q.ranked = true
+				begin = "+r.experiment_id"
+				sorting = append(sorting, "o0.value"+o.direction())
+				continue
+			}
 			q.add(fmt.Sprintf(` LEFT JOIN %s %s ON %s.run_uuid = r.run_uuid AND %s."key" = ?`, table, alias, alias, alias), o.key)
 			column = alias + ".value"
 			last = fmt.Sprintf("(%s IS NULL)", column)
@@ -240,7 +271,7 @@ func runsSQL(experiments []int64, view viewType, filter string, orderBy []string
 		}
 		sorting = append(sorting, last, column+o.direction())
 	}
-	q.add(" WHERE r.experiment_id IN (")
+	q.add(" WHERE " + begin + " IN (")
 	for i, id := range experiments {
 		if i > 0 {
 			q.add(", ")
@@ -248,8 +279,14 @@ func runsSQL(experiments []int64, view viewType, filter string, orderBy []string
 		q.add("?", id)
 	}
 	q.add(") AND " + view.where("r.lifecycle_stage"))
-	for _, c := range clauses {
+	for i, c := range clauses {
 		q.add(" AND ")
+		if few[i] && !ranked {
+			q.add(`r.run_uuid IN (SELECT x.run_uuid FROM latest_metrics x WHERE x."key" = ? AND NOT x.is_nan AND `, c.key)
+			q.compare("x.value", c)
+			q.add(")")
+			continue
+		}
 		q.runClause(c)
 	}
 	if !slices.ContainsFunc(seen, func(o order) bool { return o.entity == entityAttribute && attributeColumn(o.key) == "r.start_time" }) {
@@ -259,18 +296,31 @@ func runsSQL(experiments []int64, view viewType, filter string, orderBy []string
 	return q, nil
 }
 
+// runQuery is a search over runs.
+type runQuery struct {
+	Experiments []string `json:"experiment_ids"`
+	Filter      text     `json:"filter"`
+	View        viewType `json:"run_view_type"`
+	MaxResults  *int     `json:"max_results"`
+	OrderBy     []string `json:"order_by"`
+	PageToken   text     `json:"page_token"`
+}
+
+// runPage is a page of found runs.
+type runPage struct {
+	Runs     []wire.Run `json:"runs,omitempty"`
+	NextPage string     `json:"next_page_token,omitempty"`
+}
+
 func (s *Server) searchRuns(r *http.Request) (any, error) {
-	var in struct {
-		Experiments []string `json:"experiment_ids"`
-		Filter      text     `json:"filter"`
-		View        viewType `json:"run_view_type"`
-		MaxResults  *int     `json:"max_results"`
-		OrderBy     []string `json:"order_by"`
-		PageToken   text     `json:"page_token"`
-	}
+	var in runQuery
 	if err := decode(r, &in); err != nil {
 		return nil, err
 	}
+	return s.search(r.Context(), in)
+}
+
+func (s *Server) search(ctx context.Context, in runQuery) (*runPage, error) {
 	limit, err := pageSize(in.MaxResults)
 	if err != nil {
 		return nil, err
@@ -285,37 +335,55 @@ func (s *Server) searchRuns(r *http.Request) (any, error) {
 			return nil, err
 		}
 	}
-	q, err := runsSQL(experiments, in.View, in.Filter.value, in.OrderBy)
-	if err != nil {
-		return nil, err
-	}
-	ctx := r.Context()
-	var answer struct {
-		Runs     []wire.Run `json:"runs,omitempty"`
-		NextPage string     `json:"next_page_token,omitempty"`
-	}
+	var answer runPage
 	err = s.store.read(ctx, func(tx *sql.Tx) error {
-		rows, err := tx.QueryContext(ctx, q.text+" LIMIT ? OFFSET ?", append(q.args, limit+1, offset)...)
-		if err != nil {
-			return err
-		}
-		defer rows.Close()
-		for rows.Next() {
-			info, err := scanRun(rows)
+		for _, ranked := range []bool{true, false} {
+			if ranked && (len(in.OrderBy) == 0 || s.store.memory) {
+				continue
+			}
+			q, err := runsSQL(experiments, in.View, in.Filter.value, in.OrderBy, narrowMetric(ctx, tx), ranked)
 			if err != nil {
 				return err
 			}
-			answer.Runs = append(answer.Runs, wire.Run{Info: info, Outputs: &wire.RunOutput{}})
-		}
-		if err := rows.Err(); err != nil {
-			return err
+			if ranked && !q.ranked {
+				continue
+			}
+			answer.Runs = nil
+			err = q.page(ctx, tx, limit, offset, func(row scanner) error {
+				info, err := scanRun(row)
+				answer.Runs = append(answer.Runs, wire.Run{Info: info, Outputs: &wire.RunOutput{}})
+				return err
+			})
+			if err != nil {
+				return err
+			}
+			if len(answer.Runs) > limit {
+				break
+			}
 		}
 		if len(answer.Runs) > limit {
 			answer.Runs, answer.NextPage = answer.Runs[:limit], pageToken(offset+limit)
 		}
 		return fillRuns(ctx, tx, answer.Runs)
 	})
-	return answer, err
+	return &answer, err
+}
+
+// narrowMetric looks whether a clause about a metric leaves few runs, without
+// counting them all.
+func narrowMetric(ctx context.Context, tx *sql.Tx) func(clause) bool {
+	const few = 2000
+	return func(c clause) bool {
+		if c.op == "!=" || c.list != nil || strings.HasPrefix(c.op, "IS") {
+			return false
+		}
+		q := query{}
+		q.add(`SELECT count(*) FROM (SELECT 1 FROM latest_metrics x WHERE x."key" = ? AND NOT x.is_nan AND `, c.key)
+		q.compare("x.value", c)
+		q.add(" LIMIT ?)", few)
+		var n int
+		return tx.QueryRowContext(ctx, q.text, q.args...).Scan(&n) == nil && n < few
+	}
 }
 
 // experimentSQL makes the query of an experiments/search.

@@ -15,12 +15,10 @@
 package server
 
 import (
-	"context"
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
 	"io"
-	"net"
 	"net/http"
 	"strings"
 	"time"
@@ -39,8 +37,20 @@ type Options struct {
 	DB        string // path of the SQLite file, conventionally <project>/mlflow.db
 	Artifacts string // folder behind mlflow-artifacts:, conventionally <project>/mlartifacts
 
+	// Objects is a bucket to keep artifacts in instead of the folder.
+	Objects ObjectStore
+
 	Now  func() time.Time // nil: time.Now
 	Rand io.Reader        // source of run ids and names; nil: crypto/rand
+
+	// UI answers "/" and everything below "/static-files/". Nil: there is no
+	// page, "/" is not found.
+	UI http.Handler
+
+	// Token, where it is not empty, must come with every request but /health
+	// and /version: as "Authorization: Bearer TOKEN", or as the password of
+	// Basic with any user, which is how MLflow's clients and browsers send it.
+	Token string
 
 	// AllowedHosts are values of the Host header accepted besides localhost
 	// and private addresses; "*" accepts all. AllowedOrigins likewise for the
@@ -52,14 +62,18 @@ type Options struct {
 	// artifact root of a new experiment. The server itself never reads or
 	// writes there.
 	AllowLocalRoots bool
+
+	// MaxUpload bounds an uploaded artifact, in bytes; 0: no bound.
+	MaxUpload int64
 }
 
 // Server answers MLflow's REST API. It is safe for concurrent use.
 type Server struct {
 	opts      Options
 	store     *store
-	artifacts *artifactDir
+	artifacts artifactStore
 	routes    map[string]route
+	patterns  []pattern
 }
 
 type handler func(s *Server, r *http.Request) (any, error)
@@ -75,68 +89,50 @@ func New(opts Options) *Server {
 	if opts.Rand == nil {
 		opts.Rand = rand.Reader
 	}
-	return &Server{
+	s := &Server{
 		opts:      opts,
 		store:     &store{path: opts.DB, now: opts.Now},
 		artifacts: &artifactDir{dir: opts.Artifacts, random: opts.Rand},
 		routes:    routes(),
+		patterns:  patterns(),
 	}
+	if opts.Objects != nil {
+		s.artifacts = objectArtifacts{opts.Objects}
+	}
+	return s
 }
 
 // Close folds the write-ahead log into the database file and closes both.
 // The server may be used again afterwards: it opens the files anew.
 func (s *Server) Close() error { return errors.Join(s.store.close(), s.artifacts.close()) }
 
-func routes() map[string]route {
-	const get, post = http.MethodGet, http.MethodPost
-	return map[string]route{
-		"2.0/mlflow/experiments/get":                {get: (*Server).getExperiment},
-		"2.0/mlflow/experiments/get-by-name":        {get: (*Server).getExperimentByName},
-		"2.0/mlflow/experiments/create":             {post: (*Server).createExperiment},
-		"2.0/mlflow/experiments/update":             {post: (*Server).updateExperiment},
-		"2.0/mlflow/experiments/delete":             {post: (*Server).deleteExperiment},
-		"2.0/mlflow/experiments/restore":            {post: (*Server).restoreExperiment},
-		"2.0/mlflow/experiments/set-experiment-tag": {post: (*Server).setExperimentTag},
-		"2.0/mlflow/experiments/search":             {get: (*Server).searchExperiments, post: (*Server).searchExperiments},
-		"2.0/mlflow/runs/create":                    {post: (*Server).createRun},
-		"2.0/mlflow/runs/get":                       {get: (*Server).getRun},
-		"2.0/mlflow/runs/update":                    {post: (*Server).updateRun},
-		"2.0/mlflow/runs/delete":                    {post: (*Server).deleteRun},
-		"2.0/mlflow/runs/restore":                   {post: (*Server).restoreRun},
-		"2.0/mlflow/runs/search":                    {post: (*Server).searchRuns},
-		"2.0/mlflow/runs/log-batch":                 {post: (*Server).logBatch},
-		"2.0/mlflow/runs/log-metric":                {post: (*Server).logMetric},
-		"2.0/mlflow/runs/log-parameter":             {post: (*Server).logParameter},
-		"2.0/mlflow/runs/set-tag":                   {post: (*Server).setTag},
-		"2.0/mlflow/runs/delete-tag":                {post: (*Server).deleteTag},
-		"2.0/mlflow/runs/log-inputs":                {post: (*Server).logInputs},
-		"2.0/mlflow/metrics/get-history":            {get: (*Server).metricHistory},
-		"2.0/mlflow/artifacts/list":                 {get: (*Server).listRunArtifacts},
-		"3.0/mlflow/server-info":                    {get: (*Server).serverInfo},
-	}
-}
-
 // ServeHTTP implements http.Handler.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	w.Header().Set("X-Frame-Options", "SAMEORIGIN")
-	if s.refuseForeign(w, r) {
+	if s.refuseForeign(w, r) || s.refuseStranger(w, r) || s.preflight(w, r) {
 		return
 	}
+	var err error
 	switch path := r.URL.Path; {
 	case path == "/health":
 		_, _ = io.WriteString(w, "OK")
 	case path == "/version":
 		_, _ = io.WriteString(w, Compatible)
 	case path == "/get-artifact":
-		if err := s.sendRunArtifact(w, r); err != nil {
-			writeError(w, err)
-		}
+		err = s.sendRunArtifact(w, r)
+	case path == "/graphql":
+		err = s.serveGraphQL(w, r)
 	case strings.HasPrefix(path, "/api/"), strings.HasPrefix(path, "/ajax-api/"):
 		_, rest, _ := strings.Cut(path[1:], "/")
 		s.serveAPI(w, r, rest)
+	case s.opts.UI != nil && (path == "/" || strings.HasPrefix(path, "/static-files/")):
+		s.opts.UI.ServeHTTP(w, r)
 	default:
-		writeError(w, notFoundError(r))
+		err = notFoundError(r)
+	}
+	if err != nil {
+		writeError(w, err)
 	}
 }
 
@@ -146,7 +142,7 @@ func (s *Server) serveAPI(w http.ResponseWriter, r *http.Request, rest string) {
 		s.serveProxy(w, r, rest)
 		return
 	}
-	rt, ok := s.routes[rest]
+	rt, ok := s.find(r, rest)
 	if !ok {
 		writeError(w, notFoundError(r))
 		return
@@ -163,7 +159,7 @@ func (s *Server) serveAPI(w http.ResponseWriter, r *http.Request, rest string) {
 		writeError(w, methodError(r))
 		return
 	}
-	if method == http.MethodPost {
+	if method == http.MethodPost || method == http.MethodPatch {
 		if err := checkContentType(r); err != nil {
 			writeError(w, err)
 			return
@@ -203,34 +199,6 @@ func (s *Server) newID() (string, error) {
 		return "", err
 	}
 	return hex.EncodeToString(b[:]), nil
-}
-
-// Serve answers requests on a listener until ctx ends, then finishes the ones
-// in flight. It closes the listener.
-func (s *Server) Serve(ctx context.Context, l net.Listener) error {
-	srv := &http.Server{
-		Handler:           s,
-		ReadHeaderTimeout: 10 * time.Second,
-		IdleTimeout:       2 * time.Minute,
-		BaseContext:       func(net.Listener) context.Context { return context.WithoutCancel(ctx) },
-	}
-	done := make(chan error, 1)
-	go func() { done <- srv.Serve(l) }()
-	select {
-	case err := <-done:
-		return err
-	case <-ctx.Done():
-	}
-	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
-	defer cancel()
-	err := srv.Shutdown(stop)
-	if err != nil {
-		err = errors.Join(err, srv.Close())
-	}
-	if e := <-done; !errors.Is(e, http.ErrServerClosed) {
-		err = errors.Join(err, e)
-	}
-	return err
 }
 
 // statusName reads a run status, which the API accepts by name and by number.

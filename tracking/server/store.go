@@ -154,7 +154,11 @@ func (s *store) prepare(ctx context.Context, db *sql.DB) error {
 			return err
 		}
 	}
-	return st.problem(s.path)
+	if err := st.problem(s.path); err != nil {
+		return err
+	}
+	_, err = db.ExecContext(ctx, indexSQL)
+	return err
 }
 
 func openDB(path string, limit int, extra string) (*sql.DB, error) {

@@ -55,6 +55,7 @@ const (
 	NotImplemented        = "NOT_IMPLEMENTED"
 	PermissionDenied      = "PERMISSION_DENIED"
 	TemporarilyUnavail    = "TEMPORARILY_UNAVAILABLE"
+	Unauthenticated       = "UNAUTHENTICATED"
 )
 
 // Tag keys that MLflow gives a meaning.
@@ -217,13 +218,14 @@ type RunData struct {
 	Tags    []Tag    `json:"tags,omitempty"`
 }
 
-// RunInputs lists the datasets of a run.
+// RunInputs lists the datasets and logged models that a run used.
 type RunInputs struct {
 	DatasetInputs []DatasetInput `json:"dataset_inputs,omitempty"`
+	ModelInputs   []ModelInput   `json:"model_inputs,omitempty"`
 }
 
-// Run is a whole run. Outputs is always empty here; the key is written by
-// runs/get and runs/search and left out by runs/create.
+// Run is a whole run. Outputs is written by runs/get and runs/search, be it
+// empty, and left out by runs/create.
 type Run struct {
 	Info    RunInfo    `json:"info"`
 	Data    RunData    `json:"data"`
@@ -231,8 +233,10 @@ type Run struct {
 	Outputs *RunOutput `json:"outputs,omitempty"`
 }
 
-// RunOutput stands for the models a run made; ctrx logs none.
-type RunOutput struct{}
+// RunOutput lists the logged models that a run made.
+type RunOutput struct {
+	ModelOutputs []ModelOutput `json:"model_outputs,omitempty"`
+}
 
 // FileInfo is an entry of an artifact listing. Size is nil for a folder.
 type FileInfo struct {

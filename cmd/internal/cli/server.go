@@ -1,0 +1,83 @@
+package cli
+
+import (
+	"context"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"ctrx/experiment"
+	"ctrx/internal/event"
+	"ctrx/pipeline"
+)
+
+// serverFlags are those of `mlflow server`, with --token.
+func (a *app) serverFlags(f *pflag.FlagSet, o *experiment.TrackingServerOptions) {
+	f.StringVar(&o.Host, "host", "127.0.0.1", "`address` to listen on; other machines' needs --token")
+	f.IntVarP(&o.Port, "port", "p", 5000, "`port` to listen on; 0 takes a free one")
+	f.StringVar(&o.Backend, "backend-store-uri", "", "sqlite:///`FILE` of the runs; mlflow.db of the project without it")
+	f.StringVar(&o.Artifacts, "artifacts-destination", "", "`folder` or s3://BUCKET/PREFIX for artifacts; mlartifacts beside the runs without it")
+	f.StringVar(&o.Token, "token", "", "`secret` that every request must bring; better in CTRX_SERVER_TOKEN, which no process list shows")
+	f.StringSliceVar(&o.AllowedHosts, "allowed-hosts", nil, "`hosts` by whose names the server may be called, besides localhost and private addresses; * for all")
+	f.StringSliceVar(&o.AllowedOrigins, "cors-allowed-origins", nil, "`origins` whose pages may write, besides this machine's; * for all")
+	f.BoolVar(&o.AllowLocalRoots, "allow-local-roots", false, "let clients name folders as artifact roots of experiments")
+}
+
+func (a *app) serverCommand() *cobra.Command {
+	var o experiment.TrackingServerOptions
+	c := &cobra.Command{
+		Use: "server", Short: "Serve the runs of this project as an MLflow tracking server", Args: cobra.NoArgs,
+		Long: "Answers MLflow's REST API on the files that ctrx and MLflow share: mlflow.db and\nmlartifacts of the project, or those that the flags name. Ends with Ctrl-C.",
+		Example: "  ctrx server --port 5000\n" +
+			"  MLFLOW_TRACKING_URI=http://127.0.0.1:5000 python train.py",
+		RunE: func(c *cobra.Command, _ []string) error { return a.serve(c.Context(), o, false) },
+	}
+	a.serverFlags(c.Flags(), &o)
+	return c
+}
+
+func (a *app) uiCommand() *cobra.Command {
+	var o experiment.TrackingServerOptions
+	var stay bool
+	c := &cobra.Command{
+		Use: "ui", Short: "Show the runs of this project in a browser", Args: cobra.NoArgs,
+		Long: "Does what ctrx server does and opens a browser on it. Ends with Ctrl-C.",
+		RunE: func(c *cobra.Command, _ []string) error { return a.serve(c.Context(), o, !stay) },
+	}
+	a.serverFlags(c.Flags(), &o)
+	c.Flags().BoolVar(&stay, "no-browser", false, "do not open a browser")
+	return c
+}
+
+// serve listens, tells where, and serves until the command is interrupted,
+// which is how a server ends: it is no failure.
+func (a *app) serve(ctx context.Context, o experiment.TrackingServerOptions, browse bool) error {
+	o.Dir, o.Env, o.Now = a.Dir, a.env, a.Now
+	if root, err := pipeline.FindRoot(a.Dir); err == nil {
+		o.Root = root
+	}
+	if o.Token == "" {
+		o.Token = a.env("CTRX_SERVER_TOKEN")
+	}
+	s, err := experiment.ListenTracking(ctx, o)
+	if err != nil {
+		return err
+	}
+	a.printf("Runs:      %s\nArtifacts: %s\nListening at %s (Ctrl-C ends it)\n", s.Database, s.Artifacts, s.URL())
+	if !browse {
+		return s.Serve(ctx)
+	}
+	opened := make(chan struct{})
+	opening, stop := context.WithCancel(ctx)
+	go func() { // it may wait for the page that Serve is to answer
+		err := a.openBrowser(opening, s.URL())
+		if err != nil && opening.Err() == nil {
+			a.printer.Send(event.Event{Type: event.Warn, Text: err.Error()})
+		}
+		close(opened)
+	}()
+	err = s.Serve(ctx)
+	stop()
+	<-opened
+	return err
+}

@@ -1,0 +1,182 @@
+package experiment
+
+import (
+	"context"
+	"errors"
+	"iter"
+	"net"
+	"net/http"
+	"net/url"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"ctrx/internal/errs"
+	"ctrx/storage"
+	"ctrx/storage/remote"
+	"ctrx/tracking/server"
+)
+
+// TrackingServerOptions say what an MLflow-compatible server serves and to
+// whom. Zero values are usable but for Dir.
+type TrackingServerOptions struct {
+	Dir  string // what relative paths are relative to
+	Root string // where mlflow.db and mlartifacts are by default; "": Dir
+	Host string // address to listen on; "": 127.0.0.1
+	Port int    // 0: any free one
+
+	Backend   string // sqlite:///FILE; "": mlflow.db in Root
+	Artifacts string // folder or s3://BUCKET/PREFIX; "": mlartifacts beside the database
+
+	// Token must come with every request; see server.Options. An address that
+	// other machines reach is refused without one.
+	Token string
+
+	AllowedHosts    []string
+	AllowedOrigins  []string
+	AllowLocalRoots bool
+
+	UI  http.Handler        // answers "/" and "/static-files/"
+	Env func(string) string // AWS_* and MLFLOW_S3_*
+	Now func() time.Time
+}
+
+// TrackingServer listens and is ready to serve.
+type TrackingServer struct {
+	server   *server.Server
+	listener net.Listener
+	// Database and Artifacts say where things are kept, for the user.
+	Database, Artifacts string
+}
+
+// ListenTracking checks the options and begins to listen. Whoever got a server
+// calls Serve, which closes it.
+func ListenTracking(ctx context.Context, o TrackingServerOptions) (*TrackingServer, error) {
+	if o.Host == "" {
+		o.Host = "127.0.0.1"
+	}
+	if o.Root == "" {
+		o.Root = o.Dir
+	}
+	if o.Token == "" && !loopback(o.Host) {
+		return nil, errs.Hint(errs.New(errs.Usage, "other machines can reach %s: such a server needs a token", o.Host),
+			"ctrx server --host %s --token SECRET, or set CTRX_SERVER_TOKEN", o.Host)
+	}
+	opts := server.Options{Token: o.Token, AllowedHosts: o.AllowedHosts, AllowedOrigins: o.AllowedOrigins,
+		AllowLocalRoots: o.AllowLocalRoots, UI: o.UI, Now: o.Now}
+	t := &TrackingServer{}
+	var err error
+	if opts.DB, err = o.database(); err != nil {
+		return nil, err
+	}
+	t.Database, t.Artifacts = opts.DB, o.Artifacts
+	switch {
+	case strings.HasPrefix(o.Artifacts, "s3://"):
+		if opts.Objects, err = o.bucket(ctx); err != nil {
+			return nil, err
+		}
+	case o.Artifacts == "":
+		opts.Artifacts = filepath.Join(filepath.Dir(opts.DB), "mlartifacts")
+		t.Artifacts = opts.Artifacts
+	default:
+		if opts.Artifacts, err = o.folder(); err != nil {
+			return nil, err
+		}
+		t.Artifacts = opts.Artifacts
+	}
+	var lc net.ListenConfig
+	t.listener, err = lc.Listen(ctx, "tcp", net.JoinHostPort(o.Host, strconv.Itoa(o.Port)))
+	if err != nil {
+		return nil, errs.Hint(errs.New(errs.Conflict, "cannot listen on %s port %d: %w", o.Host, o.Port, err), "choose another one: --port 0 takes any that is free")
+	}
+	t.server = server.New(opts)
+	return t, nil
+}
+
+// URL is the address for a browser and for MLFLOW_TRACKING_URI.
+func (t *TrackingServer) URL() string {
+	host, port, err := net.SplitHostPort(t.listener.Addr().String())
+	if err != nil {
+		return "http://" + t.listener.Addr().String()
+	}
+	if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
+		host = "127.0.0.1"
+	}
+	return "http://" + net.JoinHostPort(host, port)
+}
+
+// Serve answers requests until ctx ends; then it finishes the ones in flight,
+// folds the write-ahead log into the database and returns nil.
+func (t *TrackingServer) Serve(ctx context.Context) error {
+	return errors.Join(t.server.Serve(ctx, t.listener), t.server.Close())
+}
+
+func loopback(host string) bool {
+	if strings.EqualFold(host, "localhost") {
+		return true
+	}
+	ip := net.ParseIP(host)
+	return ip != nil && ip.IsLoopback()
+}
+
+func (o TrackingServerOptions) absolute(p string) string {
+	p = filepath.FromSlash(p)
+	if !filepath.IsAbs(p) {
+		p = filepath.Join(o.Dir, p)
+	}
+	return p
+}
+
+func (o TrackingServerOptions) database() (string, error) {
+	if o.Backend == "" {
+		return filepath.Join(o.Root, "mlflow.db"), nil
+	}
+	file, ok := strings.CutPrefix(o.Backend, "sqlite:///")
+	if !ok || file == "" || strings.ContainsRune(file, '?') {
+		return "", errs.Hint(errs.New(errs.Usage, "this server keeps runs in an SQLite file only"), "--backend-store-uri sqlite:///mlflow.db")
+	}
+	return o.absolute(file), nil
+}
+
+func (o TrackingServerOptions) folder() (string, error) {
+	u, err := url.Parse(o.Artifacts)
+	switch {
+	case err == nil && u.Scheme == "file":
+		return o.absolute(u.Path), nil
+	case err == nil && len(u.Scheme) > 1:
+		return "", errs.Hint(errs.New(errs.Usage, "artifacts cannot be kept at %s://", u.Scheme), "--artifacts-destination FOLDER or s3://BUCKET/PREFIX")
+	}
+	return o.absolute(o.Artifacts), nil
+}
+
+// bucket opens the bucket of the artifacts with the settings that MLflow's own
+// server reads: MLFLOW_S3_ENDPOINT_URL, MLFLOW_S3_IGNORE_TLS and AWS_*.
+func (o TrackingServerOptions) bucket(ctx context.Context) (server.ObjectStore, error) {
+	config := map[string]string{"url": strings.TrimRight(o.Artifacts, "/")}
+	if v := o.Env("MLFLOW_S3_ENDPOINT_URL"); v != "" {
+		config["endpointurl"] = v
+	}
+	if strings.EqualFold(o.Env("MLFLOW_S3_IGNORE_TLS"), "true") {
+		config["ssl_verify"] = "false"
+	}
+	backend, err := remote.Open(ctx, "MLflow artifacts", config, "", o.Env)
+	if err != nil {
+		return nil, err
+	}
+	return objects{backend}, nil
+}
+
+// objects is a storage backend as the tracking server wants it: the two rooms
+// do not know each other.
+type objects struct{ storage.Backend }
+
+func (b objects) List(ctx context.Context, prefix string) iter.Seq2[server.ObjectInfo, error] {
+	return func(yield func(server.ObjectInfo, error) bool) {
+		for o, err := range b.Backend.List(ctx, prefix) {
+			if !yield(server.ObjectInfo{Key: o.Key, Size: o.Size}, err) {
+				return
+			}
+		}
+	}
+}
