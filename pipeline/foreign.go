@@ -72,9 +72,6 @@ func OpenForeign(ctx context.Context, o ForeignOptions) (*Foreign, error) {
 		err = f.openCopy(ctx)
 	}
 	if err == nil {
-		err = f.openCache()
-	}
-	if err == nil {
 		err = f.findStores(ctx)
 	}
 	if err != nil {
@@ -191,16 +188,20 @@ func (f *Foreign) project(root string, repo *gitops.Repo, hasGit bool, config fu
 	return p.openCache()
 }
 
-// openCache chooses where data that is read is put.
-func (f *Foreign) openCache() (err error) {
-	if f.cache = f.o.Cache; f.cache != nil {
-		return nil
+// reading is the cache that data which is read is put into, made when it is first
+// needed.
+func (f *Foreign) reading() (_ *storage.Cache, err error) {
+	if f.cache == nil {
+		f.cache = f.o.Cache
+	}
+	if f.cache != nil {
+		return f.cache, nil
 	}
 	if f.temp, err = os.MkdirTemp("", "ctrx-read-"); err != nil {
-		return err
+		return nil, err
 	}
 	f.cache = storage.OpenCache(f.temp, storage.CacheOptions{Sink: f.o.Sink})
-	return nil
+	return f.cache, nil
 }
 
 // findStores lists where the data may be: for a folder of this machine its cache,
@@ -247,7 +248,13 @@ func (f *Foreign) index(ctx context.Context) (*Index, error) {
 // readDir reads the list of a folder output, from wherever it is. It goes into
 // the cache that reading uses.
 func (f *Foreign) readDir(ctx context.Context, e *dvcfile.Entry) (storage.DirObject, error) {
-	cache := f.cacheOf(e)
+	if dir, err := f.p.cacheOf(e).ReadDir(ctx, e.Digest); !errors.Is(err, fs.ErrNotExist) {
+		return dir, err
+	}
+	cache, err := f.cacheOf(e)
+	if err != nil {
+		return nil, err
+	}
 	if dir, err := cache.ReadDir(ctx, e.Digest); !errors.Is(err, fs.ErrNotExist) {
 		return dir, err
 	}
@@ -273,17 +280,21 @@ func (f *Foreign) missing(d storage.Digest) error {
 		"in that repository: ctrx push, or name another of its remotes: --remote NAME")
 }
 
-func (f *Foreign) cacheOf(e *dvcfile.Entry) *storage.Cache {
-	if e.Hash == "" {
-		return f.cache.Legacy()
+func (f *Foreign) cacheOf(e *dvcfile.Entry) (*storage.Cache, error) {
+	cache, err := f.reading()
+	if err == nil && e.Hash == "" {
+		cache = cache.Legacy()
 	}
-	return f.cache
+	return cache, err
 }
 
 // fetch brings an object, for a folder with all that is in it, into the cache
 // that reading uses.
 func (f *Foreign) fetch(ctx context.Context, e *dvcfile.Entry) (*storage.Cache, error) {
-	cache := f.cacheOf(e)
+	cache, err := f.cacheOf(e)
+	if err != nil {
+		return nil, err
+	}
 	for _, b := range f.stores {
 		if have, err := cache.HasTree(ctx, e.Digest); have || err != nil {
 			return cache, err
@@ -359,7 +370,6 @@ func (f *Foreign) fetchOutput(ctx context.Context, out *Output, below string) (F
 					return got, err
 				}
 			}
-			got.Cache = f.cacheOf(&e)
 			return got, got.Cache.Put(ctx, part.Digest, bytes.NewReader(part.Dir.Encode()))
 		}
 		e.Digest = part.Digest
@@ -399,7 +409,11 @@ func partOf(dir storage.DirObject, below string) (storage.Tree, error) {
 // fetchFiles takes what the repository itself holds at a path, and the outputs
 // below it, into the cache.
 func (f *Foreign) fetchFiles(ctx context.Context, ix *Index, rel string) (Fetched, error) {
-	got := Fetched{Cache: f.cache}
+	cache, err := f.reading()
+	if err != nil {
+		return Fetched{}, err
+	}
+	got := Fetched{Cache: cache}
 	tree, err := f.tree(ctx, ix, true)
 	if err != nil {
 		return got, err
@@ -435,7 +449,7 @@ func (f *Foreign) fetchFiles(ctx context.Context, ix *Index, rel string) (Fetche
 	}
 	got.Tree.Dir.Sort()
 	got.Tree.NFiles, got.Tree.Digest = len(got.Tree.Dir), got.Tree.Dir.Digest()
-	return got, f.cache.Put(ctx, got.Tree.Digest, bytes.NewReader(got.Tree.Dir.Encode()))
+	return got, cache.Put(ctx, got.Tree.Digest, bytes.NewReader(got.Tree.Dir.Encode()))
 }
 
 // storeFile puts a file of the repository into the cache.

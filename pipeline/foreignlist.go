@@ -286,6 +286,11 @@ func (f *Foreign) DiskUsage(ctx context.Context, p string, summarize bool) ([]Us
 	if err != nil {
 		return nil, err
 	}
+	for at := range t.nodes { // as in DVC, its own files do not count
+		if name := path.Base(at); isStageFile(name) || name == "dvc.lock" || name == ".dvcignore" {
+			delete(t.nodes, at)
+		}
+	}
 	node, ok := t.nodes[rel]
 	if !ok {
 		return nil, errs.New(errs.NotFound, "[Errno 2] No such file or directory: '%s'", p)

@@ -164,6 +164,9 @@ func (f *Foreign) ObjectURL(ctx context.Context, rel string) (string, error) {
 				}
 			}
 			name, err := f.p.remoteName(f.o.Remote, out.Remote)
+			if err != nil && len(f.stores) > 0 { // without a remote, its cache is one
+				return f.p.cacheOf(out.Recorded).Path(d), nil
+			}
 			if err != nil {
 				return "", err
 			}
@@ -175,7 +178,7 @@ func (f *Foreign) ObjectURL(ctx context.Context, rel string) (string, error) {
 			if !isURL(base) && !filepath.IsAbs(base) {
 				base = filepath.Join(f.p.Root, ".dvc", base)
 			}
-			return strings.TrimRight(base, "/") + "/" + f.cacheOf(out.Recorded).Algorithm().Key(d), nil
+			return strings.TrimRight(base, "/") + "/" + f.p.cacheOf(out.Recorded).Algorithm().Key(d), nil
 		}
 	}
 	return "", errs.New(errs.NotFound, "'%s' is not tracked by DVC in '%s'", rel, f.o.URL)

@@ -143,15 +143,20 @@ func (p *Project) startImport(ctx context.Context, name string, dep dvcfile.Entr
 		}
 		return file, p.writeData(s)
 	}
-	p.Info("Importing '%s' -> '%s'", depName(s), p.Show(rel))
+	if !o.ToRemote {
+		p.Info("Importing '%s' -> '%s'", p.depName(s), p.Show(rel))
+	}
 	return file, p.runImport(ctx, s, o)
 }
 
 // depName is what DVC calls the source of an import.
-func depName(s *Stage) string {
+func (p *Project) depName(s *Stage) string {
 	d := s.Data.Deps[0]
 	if url := repoOption(&d, "url"); url != "" {
 		return fmt.Sprintf("%s (%s)", d.Path, url)
+	}
+	if rel := s.Deps[0].Rel; rel != "" && !insideProject(rel) {
+		return p.Abs(rel)
 	}
 	return d.Path
 }
@@ -181,13 +186,17 @@ func (p *Project) localDep(dep *dvcfile.Entry, wdir string) {
 func (p *Project) runImport(ctx context.Context, s *Stage, o ImportOptions) error {
 	got, dep, err := p.readSource(ctx, s, o)
 	if err != nil {
-		return fmt.Errorf("import '%s': %w", depName(s), err)
+		return fmt.Errorf("import '%s': %w", p.depName(s), err)
 	}
 	s.Data.Deps[0] = dep
+	if got.Cache == nil {
+		s.Data.MD5 = s.Data.Checksum() // as in DVC: with the output that was recorded so far
+	}
 	out := s.Outs[0]
 	entry := dvcfile.Entry{Path: s.Data.Outs[0].Path, Hash: "md5"}
 	if got.Cache != nil {
 		entry = newEntry(entry.Path, got.Tree)
+		entry.Meta.IsExec = entry.Meta.IsExec && s.isRepoImport() // a download is a plain file
 		if got.Legacy {
 			entry.Hash = ""
 		}
@@ -205,7 +214,9 @@ func (p *Project) runImport(ctx context.Context, s *Stage, o ImportOptions) erro
 			return err
 		}
 	}
-	s.Data.MD5 = s.Data.Checksum()
+	if got.Cache != nil {
+		s.Data.MD5 = s.Data.Checksum()
+	}
 	return p.writeData(s)
 }
 

@@ -34,7 +34,7 @@ func checkDataPath(rel string) error {
 		return errs.New(errs.ProjectFile, "%q cannot be a place for data: %s", rel, why)
 	}
 	if rel == "." || !insideProject(rel) || filepath.IsAbs(rel) {
-		return refuse("it is not inside the project")
+		return refuse("it lies outside the project")
 	}
 	for _, r := range rel {
 		if r < 0x20 || r == 0x7f {

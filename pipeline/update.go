@@ -82,7 +82,7 @@ func (p *Project) updateImport(ctx context.Context, s *Stage, o UpdateOptions) e
 		p.Info("'%s' didn't change, skipping", p.Show(s.File))
 		return p.writeData(s)
 	}
-	p.Info("Importing '%s' -> '%s'", depName(s), p.Show(out.Rel))
+	p.Info("Importing '%s' -> '%s'", p.depName(s), p.Show(out.Rel))
 	return p.runImport(ctx, s, ImportOptions{NoDownload: o.NoDownload, ToRemote: o.ToRemote, Remote: o.Remote, Jobs: o.Jobs})
 }
 
@@ -180,8 +180,10 @@ func (p *Project) addTo(ctx context.Context, o AddOptions) error {
 	if err != nil {
 		return fmt.Errorf("add '%s': %w", o.Targets[0], err)
 	}
-	if err := p.ignorePath(rel); err != nil {
-		return err
+	if !o.ToRemote { // nothing is there to ignore; DVC writes no line either
+		if err := p.ignorePath(rel); err != nil {
+			return err
+		}
 	}
 	e := newEntry(s.Data.Outs[0].Path, got.Tree)
 	if !o.ToRemote {

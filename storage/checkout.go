@@ -103,6 +103,9 @@ func (c *Cache) checkout(ctx context.Context, path string, d Digest, opts Checko
 			return Changes{}, errs.Hint(err, "remove %s, then `ctrx fetch` it again", c.Path(d))
 		}
 	}
+	if err := k.checkNames(); err != nil {
+		return Changes{}, err
+	}
 	if err := k.scan(ctx); err != nil {
 		return Changes{}, err
 	}
@@ -122,6 +125,9 @@ func (c *Cache) checkout(ctx context.Context, path string, d Digest, opts Checko
 // checkOutputName refuses places that data may not be put in. The settings in
 // .dvc decide what later commands do.
 func checkOutputName(ws *fsx.Root, name string) error {
+	if strings.ContainsFunc(name, isControl) {
+		return errs.New(errs.ProjectFile, "refused to write %q: its name has a control character", name)
+	}
 	for part := range strings.SplitSeq(filepath.ToSlash(name), "/") {
 		if strings.EqualFold(strings.TrimRight(part, ". "), ".dvc") {
 			return errs.New(errs.ProjectFile, "refused to write %q: it is inside a .dvc folder", name)
@@ -129,6 +135,29 @@ func checkOutputName(ws *fsx.Root, name string) error {
 	}
 	return ws.Check(name)
 }
+
+// checkNames refuses a folder that has a member of a bad name before any other
+// member is written.
+func (k *checkout) checkNames() error {
+	if !k.isDir {
+		return nil
+	}
+	for _, e := range k.target {
+		if strings.ContainsFunc(e.RelPath, isControl) {
+			return errs.New(errs.ProjectFile, "refused to write %q: its name has a control character", e.RelPath)
+		}
+		if err := checkOutputName(k.ws, join(k.base, e.RelPath)); err != nil {
+			var conflict interface{ Kind() errs.Kind }
+			if errors.As(err, &conflict) && conflict.Kind() == errs.Conflict {
+				continue // a link in the way inside the folder is found with what it hides
+			}
+			return err
+		}
+	}
+	return nil
+}
+
+func isControl(r rune) bool { return r < 0x20 || r == 0x7f }
 
 // checkout is one Checkout at work: scan sees what is there, plan compares,
 // conflicts protects, apply changes.

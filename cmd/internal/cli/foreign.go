@@ -224,7 +224,7 @@ func (a *app) printColumns(rows [][]string, firstRight bool) {
 				line.WriteString(cell + blanks + "  ")
 			}
 		}
-		a.printf("%s\n", line.String())
+		a.printf("%s\n", strings.TrimRight(line.String(), " "))
 	}
 }
 
