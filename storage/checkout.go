@@ -122,9 +122,17 @@ func (c *Cache) checkout(ctx context.Context, path string, d Digest, opts Checko
 	return k.out, err
 }
 
-// checkOutputName refuses places that data may not be put in. The settings in
-// .dvc decide what later commands do.
+// checkOutputName refuses places that data may not be put in.
 func checkOutputName(ws *fsx.Root, name string) error {
+	if err := checkDataName(ws, name); err != nil {
+		return err
+	}
+	return ws.Check(name)
+}
+
+// checkDataName refuses a name by its text alone. The settings in .dvc decide
+// what later commands do; control characters hide on a terminal what a name is.
+func checkDataName(ws *fsx.Root, name string) error {
 	if strings.ContainsFunc(name, isControl) {
 		return errs.New(errs.ProjectFile, "refused to write %q: its name has a control character", name)
 	}
@@ -133,7 +141,7 @@ func checkOutputName(ws *fsx.Root, name string) error {
 			return errs.New(errs.ProjectFile, "refused to write %q: it is inside a .dvc folder", name)
 		}
 	}
-	return ws.Check(name)
+	return ws.CheckName(name)
 }
 
 // checkNames refuses a folder that has a member of a bad name before any other
@@ -143,14 +151,7 @@ func (k *checkout) checkNames() error {
 		return nil
 	}
 	for _, e := range k.target {
-		if strings.ContainsFunc(e.RelPath, isControl) {
-			return errs.New(errs.ProjectFile, "refused to write %q: its name has a control character", e.RelPath)
-		}
-		if err := checkOutputName(k.ws, join(k.base, e.RelPath)); err != nil {
-			var conflict interface{ Kind() errs.Kind }
-			if errors.As(err, &conflict) && conflict.Kind() == errs.Conflict {
-				continue // a link in the way inside the folder is found with what it hides
-			}
+		if err := checkDataName(k.ws, join(k.base, e.RelPath)); err != nil {
 			return err
 		}
 	}
