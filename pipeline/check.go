@@ -33,6 +33,8 @@ const (
 	Deleted    State = "deleted"
 	New        State = "new"
 	NotInCache State = "not in cache"
+	// UpdateAvailable is said of an import whose repository has moved on.
+	UpdateAvailable State = "update available"
 )
 
 // Change is one reason why a stage is not up to date.

@@ -11,7 +11,7 @@ import (
 func (a *app) statusCommand() *cobra.Command {
 	var o pipeline.StatusOptions
 	var t pipeline.TransferOptions
-	var asJSON, cloud, noUpdates bool
+	var asJSON, cloud bool
 	c := &cobra.Command{
 		Use: "status [targets...]", Short: "Say what changed since stages ran, or what a remote lacks (-c)",
 		RunE: func(c *cobra.Command, targets []string) error {
@@ -35,7 +35,7 @@ func (a *app) statusCommand() *cobra.Command {
 	f.BoolVarP(&cloud, "cloud", "c", false, "compare the cache with a remote")
 	f.BoolVarP(&o.WithDeps, "with-deps", "d", false, "also what the targets depend on")
 	f.BoolVarP(&o.Recursive, "recursive", "R", false, "targets are folders: every stage file below them")
-	f.BoolVar(&noUpdates, "no-updates", false, "accepted for DVC's sake: imports are never asked about updates")
+	f.BoolVar(&o.NoUpdates, "no-updates", false, "do not ask the repositories of imports for something newer")
 	remoteFlags(f, &t)
 	revisionFlags(f, &t)
 	return c
