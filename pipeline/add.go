@@ -21,6 +21,12 @@ type AddOptions struct {
 	Glob     bool
 	NoCommit bool // record the hash only, put nothing into the cache
 	NoRelink bool // leave the work tree's files as they are
+	Force    bool // overwrite what is at Out
+
+	Out        string // one target, which may lie anywhere, is tracked under this name
+	ToRemote   bool   // one target goes straight to the remote, not into the cache
+	Remote     string
+	RemoteJobs int
 }
 
 // Added is one .dvc file that Add wrote or brought up to date.
@@ -34,6 +40,16 @@ type Added struct {
 // cache, a .dvc file names it, and Git ignores the data itself. Everything is
 // checked before the first file is touched.
 func (p *Project) Add(ctx context.Context, o AddOptions) ([]Added, error) {
+	switch {
+	case o.ToRemote && o.NoCommit, o.ToRemote && o.Glob, o.Out != "" && o.Glob:
+		return nil, errs.New(errs.Usage, "--to-remote and --out cannot be combined with --glob, --to-remote not with --no-commit")
+	case o.Remote != "" && !o.ToRemote:
+		return nil, errs.New(errs.Usage, "--remote can't be used without --to-remote")
+	case o.RemoteJobs != 0 && !o.ToRemote:
+		return nil, errs.New(errs.Usage, "--remote-jobs can't be used without --to-remote")
+	case o.Out != "" || o.ToRemote:
+		return nil, p.addTo(ctx, o)
+	}
 	lock, err := p.Lock(ctx)
 	if err != nil {
 		return nil, err

@@ -33,6 +33,8 @@ const (
 	Deleted    State = "deleted"
 	New        State = "new"
 	NotInCache State = "not in cache"
+	// UpdateAvailable is said of an import whose repository has moved on.
+	UpdateAvailable State = "update available"
 )
 
 // Change is one reason why a stage is not up to date.
@@ -92,10 +94,19 @@ func (p *Project) Check(ctx context.Context, s *Stage) ([]Change, error) {
 	if s.IsCallback() || s.AlwaysChanged {
 		changes = append(changes, Change{Kind: AlwaysChanged})
 	}
-	if s.IsData() && s.Data.MD5 != "" && s.Data.Checksum() != s.Data.MD5 {
+	if s.IsData() && s.Data.MD5 != s.definitionSum() {
 		changes = append(changes, Change{Kind: ChecksumChanged})
 	}
 	return changes, nil
+}
+
+// definitionSum is the checksum that the file of an import should carry: data that
+// was added has none.
+func (s *Stage) definitionSum() string {
+	if len(s.Deps) == 0 {
+		return ""
+	}
+	return s.Data.Checksum()
 }
 
 func (p *Project) checkDeps(ctx context.Context, s *Stage) ([]Change, error) {

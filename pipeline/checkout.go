@@ -52,6 +52,13 @@ func (p *Project) CheckoutLocked(ctx context.Context, o CheckoutOptions) (Checko
 	if err != nil {
 		return r, err
 	}
+	for _, so := range outs { // all of them, before the first is written
+		if so.Output.Cache && so.Output.Recorded != nil {
+			if err := checkDataPath(so.Output.Rel); err != nil {
+				return r, errs.At(so.Output.Pos, "output '%s': %w", so.Output.Path, err)
+			}
+		}
+	}
 	var missing []error
 	for _, so := range outs {
 		if err := p.checkoutOne(ctx, so, o, &r); err != nil {

@@ -5,92 +5,166 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
+	"slices"
 	"strings"
 
+	"golang.org/x/sync/errgroup"
+
+	"ctrx/internal/errs"
 	"ctrx/pipeline/dvcfile"
+	"ctrx/storage"
 )
+
+// DataStatusOptions says what data status looks at.
+type DataStatusOptions struct {
+	Targets     []string // paths; none means all data
+	Granular    bool     // also the files in folders
+	Unchanged   bool     // list what did not change
+	Untracked   bool     // list the files that neither Git nor DVC knows
+	NotInRemote bool     // list what the remote lacks
+	Remote      string   // "" means the default one, and per output its own
+}
 
 // DataStatus is what changed in tracked data (dvc-compat 14): committed is the
 // difference between the last Git commit and the recorded hashes, uncommitted
-// the one between the recorded hashes and the work tree. Paths of folders end
-// with a slash.
+// the one between the recorded hashes and the work tree. Paths are relative to
+// the project's root; those of folders end with a slash.
 type DataStatus struct {
 	NotInCache  []string
+	NotInRemote []string
 	Committed   DataChanges
 	Uncommitted DataChanges
+	Untracked   []string // as seen from where the user stands
+	Unchanged   []string
+	EmptyGit    bool // the Git repository has no commit
+	DirtyGit    bool // Git has changes that are no data
 }
 
-// DataChanges are paths by what happened to them.
-type DataChanges struct{ Added, Modified, Deleted []string }
+// DataChanges are paths by what happened to them. The words are DVC's: added,
+// modified, deleted, renamed, unknown; they stand in the order in which they
+// were first met.
+type DataChanges struct{ m *dvcfile.Map }
+
+// Len is the number of kinds of change.
+func (c DataChanges) Len() int { return c.m.Len() }
+
+func (c *DataChanges) add(word string, v dvcfile.Value) {
+	if c.m == nil {
+		c.m = &dvcfile.Map{}
+	}
+	old, _ := c.m.Get(word)
+	list, _ := old.([]dvcfile.Value)
+	c.m.Set(word, append(list, v))
+}
+
+var changeWords = map[changeKind]string{
+	dataAdded: "added", dataModified: "modified", dataDeleted: "deleted", dataRenamed: "renamed", dataUnknown: "unknown",
+}
 
 // DataStatus looks at every cached output. It writes nothing.
-func (p *Project) DataStatus(ctx context.Context) (DataStatus, error) {
+func (p *Project) DataStatus(ctx context.Context, o DataStatusOptions) (DataStatus, error) {
 	var st DataStatus
+	only, err := p.rels(o.Targets)
+	if err != nil {
+		return st, err
+	}
 	ix, err := p.WorkIndex(ctx)
 	if err != nil {
 		return st, err
 	}
-	before, err := p.committedEntries(ctx)
+	recorded, err := p.recordedTree(ctx, ix, o.Granular)
 	if err != nil {
 		return st, err
 	}
-	seen := map[string]bool{}
-	for _, so := range outputsOf(ix.Stages) {
-		out := so.Output
-		if !out.Cache {
-			continue
-		}
-		seen[out.Rel] = true
-		if err := p.dataStatusOf(ctx, out, before[out.Rel], &st); err != nil {
+	present, err := p.presentTree(ctx, ix, o.Granular)
+	if err != nil {
+		return st, err
+	}
+	recorded.keep(only)
+	present.keep(only)
+	changes := worthTelling(compareTrees(recorded, present, byDigest))
+	unchanged := st.Uncommitted.fill(changes)
+	for _, c := range p.absentObjects(changes) {
+		st.NotInCache = append(st.NotInCache, folderSlash(c.oldRel, c.old.isDir))
+	}
+	if o.NotInRemote {
+		if st.NotInRemote, err = p.notInRemote(ctx, ix, only, o); err != nil {
 			return st, err
 		}
 	}
-	for rel, e := range before {
-		if !seen[rel] {
-			st.Committed.Deleted = append(st.Committed.Deleted, p.showData(rel, e))
+	before, err := p.committedTree(ctx, o.Granular)
+	if err != nil {
+		return st, err
+	}
+	if before != nil {
+		before.keep(only)
+		same := st.Committed.fill(worthTelling(compareTrees(before, recorded, byDigest)))
+		maps.DeleteFunc(unchanged, func(rel string, _ struct{}) bool { _, in := same[rel]; return !in })
+	}
+	if o.Unchanged {
+		st.Unchanged = slices.SortedFunc(maps.Keys(unchanged), func(a, b string) int { return byLevel(strings.TrimSuffix(a, "/"), strings.TrimSuffix(b, "/")) })
+	}
+	return st, p.gitStatus(ctx, o, only, &st)
+}
+
+// rels gives the rel paths of what the user wrote.
+func (p *Project) rels(targets []string) ([]string, error) {
+	var rels []string
+	for _, t := range targets {
+		rel, err := p.Rel(t)
+		if err != nil {
+			return nil, err
+		}
+		rels = append(rels, rel)
+	}
+	return rels, nil
+}
+
+// insideAny tells whether rel is one of the paths or lies in one; no paths stand
+// for all.
+func insideAny(rel string, paths []string) bool {
+	return len(paths) == 0 || slices.ContainsFunc(paths, func(p string) bool { return p == "." || inside(rel, p) })
+}
+
+// worthTelling leaves out paths that have no content of their own, and what is
+// only recorded of folders that cannot be read.
+func worthTelling(all []dataChange) []dataChange {
+	var kept []dataChange
+	for _, c := range all {
+		switch {
+		case c.kind == dataUnchanged && (c.old == nil || c.old.digest == "") && (c.new == nil || c.new.digest == ""):
+		case c.kind == dataUnknown && c.new == nil:
+		default:
+			kept = append(kept, c)
 		}
 	}
-	return st, nil
+	return kept
 }
 
-func (p *Project) dataStatusOf(ctx context.Context, out *Output, old *dvcfile.Entry, st *DataStatus) error {
-	now := out.Recorded
-	name := p.showData(out.Rel, now)
-	switch {
-	case now == nil:
-		return nil
-	case old == nil:
-		st.Committed.Added = append(st.Committed.Added, name)
-	case old.Digest != now.Digest:
-		st.Committed.Modified = append(st.Committed.Modified, name)
+// fill enters changes, and gives the paths of what did not change.
+func (c *DataChanges) fill(changes []dataChange) map[string]struct{} {
+	unchanged := map[string]struct{}{}
+	for _, ch := range changes {
+		switch ch.kind {
+		case dataUnchanged:
+			unchanged[folderSlash(ch.rel, ch.isDir())] = struct{}{}
+		case dataRenamed:
+			c.add("renamed", dvcfile.NewMap("old", folderSlash(ch.oldRel, ch.old.isDir), "new", folderSlash(ch.rel, ch.new.isDir)))
+		default:
+			c.add(changeWords[ch.kind], folderSlash(ch.rel, ch.isDir()))
+		}
 	}
-	have, err := p.cacheOf(now).HasTree(ctx, now.Digest)
-	if err != nil {
-		return err
-	}
-	if !have {
-		st.NotInCache = append(st.NotInCache, name)
-	}
-	changed, err := p.changed(ctx, out.Rel, now)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		st.Uncommitted.Deleted = append(st.Uncommitted.Deleted, name)
-	case err != nil:
-		return fmt.Errorf("hash '%s': %w", name, err)
-	case changed:
-		st.Uncommitted.Modified = append(st.Uncommitted.Modified, name)
-	}
-	return nil
+	return unchanged
 }
 
-// committedEntries gives what the last commit recorded of each cached output.
-func (p *Project) committedEntries(ctx context.Context) (map[string]*dvcfile.Entry, error) {
-	found := map[string]*dvcfile.Entry{}
+// committedTree is the data that the last commit records; nil without Git.
+func (p *Project) committedTree(ctx context.Context, deep bool) (*dataTree, error) {
 	if p.Git == nil {
-		return found, nil
+		return nil, nil
 	}
 	if head, err := p.Git.Head(); err != nil || head.Commit == "" {
-		return found, err
+		return newDataTree(), err
 	}
 	src, err := p.Commit("HEAD")
 	if err != nil {
@@ -100,43 +174,139 @@ func (p *Project) committedEntries(ctx context.Context) (map[string]*dvcfile.Ent
 	if err != nil {
 		return nil, err
 	}
-	for _, so := range outputsOf(ix.Stages) {
-		if so.Output.Cache && so.Output.Recorded != nil {
-			found[so.Output.Rel] = so.Output.Recorded
-		}
-	}
-	return found, nil
+	return p.recordedTree(ctx, ix, deep)
 }
 
-func (p *Project) showData(rel string, e *dvcfile.Entry) string {
-	if e != nil && e.Digest.IsDir() {
-		return p.Show(rel) + "/"
+// gitStatus fills in what Git has to say.
+func (p *Project) gitStatus(ctx context.Context, o DataStatusOptions, only []string, st *DataStatus) error {
+	if p.Git == nil {
+		return nil
 	}
-	return p.Show(rel)
+	head, err := p.Git.Head()
+	if err != nil {
+		return err
+	}
+	st.EmptyGit = head.Commit == ""
+	if st.DirtyGit, err = p.Git.Dirty(ctx); err != nil || !o.Untracked {
+		return err
+	}
+	files, err := p.Git.Untracked(ctx)
+	if err != nil {
+		return err
+	}
+	slices.SortFunc(files, walkOrder)
+	for _, file := range files {
+		rel := relFrom(p.gitPrefix, file)
+		if insideProject(rel) && insideAny(rel, only) {
+			st.Untracked = append(st.Untracked, p.Show(rel))
+		}
+	}
+	st.DirtyGit = st.DirtyGit || len(files) > 0
+	return nil
+}
+
+// notInRemote lists recorded data that its remote lacks, folders as a whole
+// unless the status is granular.
+func (p *Project) notInRemote(ctx context.Context, ix *Index, only []string, o DataStatusOptions) ([]string, error) {
+	var missing []string
+	for _, s := range ix.Stages {
+		if s.isRepoImport() {
+			continue // what another repository has is never pushed from here
+		}
+		for _, out := range s.Outs {
+			if !out.Cache || !out.Push || out.Recorded == nil || !insideProject(out.Rel) {
+				continue
+			}
+			absent, err := p.absentFromRemote(ctx, out, only, o)
+			if err != nil {
+				return nil, err
+			}
+			missing = append(missing, absent...)
+		}
+	}
+	slices.SortFunc(missing, func(a, b string) int { return compareParts(strings.TrimSuffix(a, "/"), strings.TrimSuffix(b, "/")) })
+	return missing, nil
+}
+
+func (p *Project) absentFromRemote(ctx context.Context, out *Output, only []string, o DataStatusOptions) ([]string, error) {
+	asked := o.Remote
+	if asked == "" {
+		asked = out.Remote
+	}
+	name, err := p.remoteName(asked, out.Remote)
+	if errs.KindOf(err) == errs.NotFound && asked == "" {
+		return nil, nil // as in DVC: without a remote nothing is missing there
+	}
+	if err != nil {
+		return nil, err
+	}
+	b, _, err := p.openRemote(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	type object struct {
+		show   string
+		digest storage.Digest
+	}
+	var objects []object
+	if insideAny(out.Rel, only) {
+		objects = append(objects, object{folderSlash(out.Rel, out.Recorded.Digest.IsDir()), out.Recorded.Digest})
+	}
+	cache := p.cacheOf(out.Recorded)
+	if o.Granular && out.Recorded.Digest.IsDir() {
+		dir, err := cache.ReadDir(ctx, out.Recorded.Digest)
+		if err == nil {
+			for _, e := range dir {
+				if rel := out.Rel + "/" + e.RelPath; insideAny(rel, only) {
+					objects = append(objects, object{rel, e.MD5})
+				}
+			}
+		}
+	}
+	absent := make([]bool, len(objects))
+	g, gctx := errgroup.WithContext(ctx)
+	g.SetLimit(16)
+	for i, ob := range objects {
+		g.Go(func() error {
+			_, err := b.Stat(gctx, cache.Algorithm().Key(ob.digest))
+			if absent[i] = errors.Is(err, fs.ErrNotExist); absent[i] {
+				return nil
+			}
+			return err
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return nil, fmt.Errorf("remote '%s': %w", name, err)
+	}
+	var shown []string
+	for i, ob := range objects {
+		if absent[i] {
+			shown = append(shown, ob.show)
+		}
+	}
+	return shown, nil
 }
 
 // Value gives the shape of DVC's `data status --json`: what is empty is left
 // out.
 func (st DataStatus) Value() *dvcfile.Map {
 	m := &dvcfile.Map{}
-	set := func(to *dvcfile.Map, key string, paths []string) {
+	set := func(key string, paths []string) {
 		if len(paths) > 0 {
-			to.Set(key, textValues(paths))
+			m.Set(key, textValues(paths))
 		}
 	}
-	set(m, "not_in_cache", st.NotInCache)
-	for _, part := range []struct {
-		key string
-		c   DataChanges
-	}{{"committed", st.Committed}, {"uncommitted", st.Uncommitted}} {
-		inner := &dvcfile.Map{}
-		set(inner, "added", part.c.Added)
-		set(inner, "modified", part.c.Modified)
-		set(inner, "deleted", part.c.Deleted)
-		if inner.Len() > 0 {
-			m.Set(part.key, inner)
+	set("not_in_cache", st.NotInCache)
+	set("not_in_remote", st.NotInRemote)
+	setIf := func(key string, c DataChanges) {
+		if c.Len() > 0 {
+			m.Set(key, c.m)
 		}
 	}
+	setIf("committed", st.Committed)
+	setIf("uncommitted", st.Uncommitted)
+	set("untracked", st.Untracked)
+	set("unchanged", st.Unchanged)
 	return m
 }
 
@@ -148,29 +318,69 @@ func textValues(texts []string) []dvcfile.Value {
 	return values
 }
 
-// Text is the status for people.
+// dataSections are the parts of the text, with what to do about each.
+var dataSections = []struct{ key, title, hints string }{
+	{"not_in_cache", "Not in cache", "  (use \"ctrx fetch <file>...\" to download files)\n"},
+	{"not_in_remote", "Not in remote", "  (use \"ctrx push <file>...\" to upload files)\n"},
+	{"committed", "DVC committed changes", "  (git commit the corresponding dvc files to update the repo)\n"},
+	{"uncommitted", "DVC uncommitted changes", "  (use \"ctrx commit <file>...\" to track changes)\n  (use \"ctrx checkout <file>...\" to discard changes)\n"},
+	{"untracked", "Untracked files", "  (use \"git add <file> ...\" or \"ctrx add <file>...\" to commit to git or to dvc)\n"},
+	{"unchanged", "DVC unchanged files", ""},
+}
+
+// Text is the status for people: DVC's, with this program's name.
 func (st DataStatus) Text() string {
 	var b strings.Builder
-	section := func(title string, lines []string) {
-		if len(lines) > 0 {
-			fmt.Fprintf(&b, "%s\n%s\n", title, strings.Join(lines, ""))
+	m := st.Value()
+	for _, s := range dataSections {
+		v, ok := m.Get(s.key)
+		if !ok {
+			continue
+		}
+		if b.Len() > 0 {
+			b.WriteString("\n")
+		}
+		b.WriteString(s.title + ":\n" + s.hints)
+		for _, line := range statusLines(v) {
+			b.WriteString("        " + line + "\n")
 		}
 	}
-	marked := func(mark string, paths []string) []string {
-		lines := make([]string, len(paths))
-		for i, p := range paths {
-			lines[i] = fmt.Sprintf("        %s: %s\n", mark, p)
+	other := "other "
+	if m.Len() == 0 {
+		b.WriteString("No changes")
+		if st.EmptyGit {
+			b.WriteString(" in an empty git repo")
 		}
-		return lines
+		b.WriteString(".\n")
+		other = ""
 	}
-	changes := func(c DataChanges) []string {
-		return append(append(marked("added", c.Added), marked("modified", c.Modified)...), marked("deleted", c.Deleted)...)
-	}
-	section("Not in cache:\n  (use \"ctrx fetch <file>...\" to download files)", marked("missing", st.NotInCache))
-	section("DVC committed changes:\n  (git commit the corresponding dvc files to update the repo)", changes(st.Committed))
-	section("DVC uncommitted changes:\n  (use \"ctrx add <file>...\" to track changes)\n  (use \"ctrx checkout <file>...\" to discard changes)", changes(st.Uncommitted))
-	if b.Len() == 0 {
-		return "No changes.\n"
+	if st.DirtyGit {
+		b.WriteString("(there are " + other + "changes not tracked by dvc, use \"git status\" to see)\n")
 	}
 	return b.String()
+}
+
+func statusLines(v dvcfile.Value) []string {
+	var lines []string
+	switch v := v.(type) {
+	case []dvcfile.Value:
+		for _, item := range v {
+			switch item := item.(type) {
+			case string:
+				lines = append(lines, item)
+			case *dvcfile.Map:
+				from, _ := item.Get("old")
+				to, _ := item.Get("new")
+				lines = append(lines, fmt.Sprintf("%s -> %s", from, to))
+			}
+		}
+	case *dvcfile.Map:
+		for _, word := range v.Keys() {
+			list, _ := v.Get(word)
+			for _, line := range statusLines(list) {
+				lines = append(lines, word+": "+line)
+			}
+		}
+	}
+	return lines
 }

@@ -11,6 +11,7 @@ type StatusOptions struct {
 	Targets   []string
 	Recursive bool
 	WithDeps  bool
+	NoUpdates bool // do not ask the repositories of imports for something newer
 }
 
 // StageStatus is a stage that is not up to date.
@@ -52,11 +53,33 @@ func (p *Project) Status(ctx context.Context, o StatusOptions) ([]StageStatus, e
 		if err != nil {
 			return nil, err
 		}
+		if s.isRepoImport() && !o.NoUpdates {
+			if c := p.checkUpdate(ctx, s); c != nil {
+				changes = append(changes, *c)
+			}
+		}
 		if len(changes) > 0 {
 			all = append(all, StageStatus{Address: s.Address(p.Dir), Changes: changes})
 		}
 	}
 	return all, nil
+}
+
+// checkUpdate asks the repository of an import whether the revision that is
+// followed has moved on. One that cannot be asked is a warning: what is here can
+// be told without it.
+func (p *Project) checkUpdate(ctx context.Context, s *Stage) *Change {
+	dep := &s.Data.Deps[0]
+	f, err := p.openForeignDep(ctx, dep, repoOption(dep, "rev"))
+	if err != nil {
+		p.Warn("whether '%s' has an update is not known: %v", p.Show(s.File), err)
+		return nil
+	}
+	defer f.Close()
+	if f.Commit == "" || f.Commit == repoOption(dep, "rev_lock") {
+		return nil
+	}
+	return &Change{Kind: DependencyChanged, Path: p.depName(s), State: UpdateAvailable}
 }
 
 // StatusValue gives the status in the shape of DVC's `status --json`
@@ -85,7 +108,11 @@ func (p *Project) StatusValue(all []StageStatus) *dvcfile.Map {
 func (p *Project) groupKind(changes []Change, kind ChangeKind) *dvcfile.Map {
 	m := &dvcfile.Map{}
 	for _, c := range changes {
-		if c.Kind == kind {
+		switch {
+		case c.Kind != kind:
+		case c.State == UpdateAvailable: // a name, not a path
+			m.Set(c.Path, string(c.State))
+		default:
 			m.Set(p.Show(c.Path), string(c.State))
 		}
 	}

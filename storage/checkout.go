@@ -103,6 +103,9 @@ func (c *Cache) checkout(ctx context.Context, path string, d Digest, opts Checko
 			return Changes{}, errs.Hint(err, "remove %s, then `ctrx fetch` it again", c.Path(d))
 		}
 	}
+	if err := k.checkNames(); err != nil {
+		return Changes{}, err
+	}
 	if err := k.scan(ctx); err != nil {
 		return Changes{}, err
 	}
@@ -119,16 +122,43 @@ func (c *Cache) checkout(ctx context.Context, path string, d Digest, opts Checko
 	return k.out, err
 }
 
-// checkOutputName refuses places that data may not be put in. The settings in
-// .dvc decide what later commands do.
+// checkOutputName refuses places that data may not be put in.
 func checkOutputName(ws *fsx.Root, name string) error {
+	if err := checkDataName(ws, name); err != nil {
+		return err
+	}
+	return ws.Check(name)
+}
+
+// checkDataName refuses a name by its text alone. The settings in .dvc decide
+// what later commands do; control characters hide on a terminal what a name is.
+func checkDataName(ws *fsx.Root, name string) error {
+	if strings.ContainsFunc(name, isControl) {
+		return errs.New(errs.ProjectFile, "refused to write %q: its name has a control character", name)
+	}
 	for part := range strings.SplitSeq(filepath.ToSlash(name), "/") {
 		if strings.EqualFold(strings.TrimRight(part, ". "), ".dvc") {
 			return errs.New(errs.ProjectFile, "refused to write %q: it is inside a .dvc folder", name)
 		}
 	}
-	return ws.Check(name)
+	return ws.CheckName(name)
 }
+
+// checkNames refuses a folder that has a member of a bad name before any other
+// member is written.
+func (k *checkout) checkNames() error {
+	if !k.isDir {
+		return nil
+	}
+	for _, e := range k.target {
+		if err := checkDataName(k.ws, join(k.base, e.RelPath)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func isControl(r rune) bool { return r < 0x20 || r == 0x7f }
 
 // checkout is one Checkout at work: scan sees what is there, plan compares,
 // conflicts protects, apply changes.

@@ -134,6 +134,9 @@ func (o DirObject) Digest() Digest {
 	return Digest(hex.EncodeToString(sum[:]) + ".dir")
 }
 
+// DigestOf is the digest of a file with this content.
+func DigestOf(content []byte) Digest { return digestBytes(content) }
+
 // DigestOf is the digest of a folder whose members are told apart by something
 // else than their MD5, such as "etag", which then stands in the field MD5.
 func (o DirObject) DigestOf(name string) Digest {

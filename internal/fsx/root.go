@@ -79,6 +79,14 @@ func isGit(part string) bool {
 
 // Check tells whether name may be written: see Root.
 func (r *Root) Check(name string) error {
+	if err := r.CheckName(name); err != nil {
+		return err
+	}
+	return r.checkDir(filepath.Dir(filepath.Clean(name)))
+}
+
+// CheckName is the part of Check that looks at the name alone.
+func (r *Root) CheckName(name string) error {
 	name = filepath.Clean(name)
 	if !filepath.IsLocal(name) || name == "." {
 		return errs.New(errs.ProjectFile, "refused to write %q: it is outside of %s", name, r.dir)
@@ -88,7 +96,7 @@ func (r *Root) Check(name string) error {
 			return errs.New(errs.ProjectFile, "refused to write %q: it is inside a .git folder", name)
 		}
 	}
-	return r.checkDir(filepath.Dir(name))
+	return nil
 }
 
 func (r *Root) checkDir(dir string) error {

@@ -14,6 +14,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -126,7 +127,8 @@ func (a *app) newRoot() *cobra.Command {
 	pf.BoolVarP(&a.quiet, "quiet", "q", false, "print results and errors only")
 	pf.BoolVarP(&a.verbose, "verbose", "v", false, "accepted for DVC's sake: there is nothing more to print")
 	root.AddCommand(
-		a.initCommand(), a.installCommand(), a.gitHookCommand(), a.addCommand(), a.checkoutCommand(), a.statusCommand(), a.dataCommand(), a.reproCommand(), a.whyCommand(), a.logsCommand(),
+		a.initCommand(), a.installCommand(), a.gitHookCommand(), a.addCommand(), a.checkoutCommand(), a.statusCommand(), a.dataCommand(), a.diffCommand(), a.moveCommand(), a.removeCommand(), a.unprotectCommand(), a.gcCommand(), a.importCommand(), a.importURLCommand(), a.updateCommand(), a.getCommand(), a.getURLCommand(),
+		a.listCommand(), a.listURLCommand(), a.duCommand(), a.rootCommand(), a.checkIgnoreCommand(), a.destroyCommand(), a.cacheCommand(), a.reproCommand(), a.whyCommand(), a.logsCommand(),
 		a.stageCommand(), a.freezeCommand("freeze", "Keep stages from running, whatever changes", true),
 		a.freezeCommand("unfreeze", "Let frozen stages run again", false), a.commitCommand(), a.dagCommand(),
 		a.pushCommand(), a.fetchCommand(), a.pullCommand(), a.remoteCommand(), a.configCommand(),
@@ -145,7 +147,7 @@ func spreadTargets(args []string) []string {
 		if arg == "--" {
 			return append(out, args[i:]...)
 		}
-		if i >= 2 && !strings.HasPrefix(arg, "-") && len(out) >= 2 && (out[len(out)-2] == "--targets" || out[len(out)-2] == "--unset") {
+		if i >= 2 && !strings.HasPrefix(arg, "-") && len(out) >= 2 && (slices.Contains([]string{"--targets", "--unset", "--projects", "--remote-config", "--fs-config"}, out[len(out)-2])) {
 			out = append(out, out[len(out)-2])
 		}
 		out = append(out, arg)

@@ -41,7 +41,7 @@ func (l *levels) level() settings.Level {
 func (a *app) config() (*settings.DVC, error) {
 	root, err := pipeline.FindRoot(a.Dir)
 	if err != nil {
-		return nil, err
+		root = "" // the user's and the machine's settings are there without a project
 	}
 	return settings.ReadDVC(settings.Options{Root: root, Env: a.env})
 }
@@ -110,6 +110,9 @@ func originOf(o settings.Option, show bool) string {
 
 func (a *app) showConfig(cfg *settings.DVC, l settings.Level, n settings.Name, origin bool) error {
 	o, ok := cfg.Find(l, n)
+	if !ok && l == settings.Merged { // as in DVC, whose editor plugin asks so
+		return nil
+	}
 	if !ok {
 		return errs.Hint(errs.New(errs.NotFound, "option '%s' is not set", n), "ctrx config %s VALUE", n)
 	}

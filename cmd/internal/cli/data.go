@@ -53,6 +53,11 @@ func (a *app) addCommand() *cobra.Command {
 	f.BoolVar(&o.Glob, "glob", false, "targets are patterns of file names")
 	f.BoolVar(&o.NoCommit, "no-commit", false, "record the hash, put nothing into the cache")
 	f.BoolVar(&o.NoRelink, "no-relink", false, "leave the work tree's files as they are")
+	f.StringVarP(&o.Out, "out", "o", "", "track one target, which may lie anywhere, under this `path`")
+	f.BoolVar(&o.ToRemote, "to-remote", false, "send one target straight to the remote, not into the cache")
+	f.StringVarP(&o.Remote, "remote", "r", "", "`name` of the remote for --to-remote")
+	f.IntVar(&o.RemoteJobs, "remote-jobs", 0, "number of transfers at a time for --to-remote")
+	f.BoolVarP(&o.Force, "force", "f", false, "overwrite what is at --out")
 	return c
 }
 

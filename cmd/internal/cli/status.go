@@ -3,6 +3,7 @@ package cli
 import (
 	"github.com/spf13/cobra"
 
+	"ctrx/internal/errs"
 	"ctrx/pipeline"
 	"ctrx/pipeline/dvcfile"
 )
@@ -10,7 +11,7 @@ import (
 func (a *app) statusCommand() *cobra.Command {
 	var o pipeline.StatusOptions
 	var t pipeline.TransferOptions
-	var asJSON, cloud, noUpdates bool
+	var asJSON, cloud bool
 	c := &cobra.Command{
 		Use: "status [targets...]", Short: "Say what changed since stages ran, or what a remote lacks (-c)",
 		RunE: func(c *cobra.Command, targets []string) error {
@@ -34,7 +35,7 @@ func (a *app) statusCommand() *cobra.Command {
 	f.BoolVarP(&cloud, "cloud", "c", false, "compare the cache with a remote")
 	f.BoolVarP(&o.WithDeps, "with-deps", "d", false, "also what the targets depend on")
 	f.BoolVarP(&o.Recursive, "recursive", "R", false, "targets are folders: every stage file below them")
-	f.BoolVar(&noUpdates, "no-updates", false, "accepted for DVC's sake: imports are never asked about updates")
+	f.BoolVar(&o.NoUpdates, "no-updates", false, "do not ask the repositories of imports for something newer")
 	remoteFlags(f, &t)
 	revisionFlags(f, &t)
 	return c
@@ -108,13 +109,19 @@ func (a *app) dataCommand() *cobra.Command {
 }
 
 func (a *app) dataStatusCommand() *cobra.Command {
-	var asJSON bool
+	var o pipeline.DataStatusOptions
+	var asJSON, noRefresh bool
+	var untracked string
 	c := &cobra.Command{
-		Use: "status", Short: "Say what changed in tracked data against the last commit and the work tree", Args: cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error {
+		Use: "status [targets...]", Short: "Say what changed in tracked data against the last commit and the work tree",
+		RunE: func(c *cobra.Command, targets []string) error {
 			a.json = asJSON
+			if untracked != "no" && untracked != "all" {
+				return errs.New(errs.Usage, "--untracked-files is no or all, not %q", untracked)
+			}
+			o.Targets, o.Untracked = targets, untracked == "all"
 			return a.project(c.Context(), func(p *pipeline.Project) error {
-				st, err := p.DataStatus(c.Context())
+				st, err := p.DataStatus(c.Context(), o)
 				if err != nil {
 					return err
 				}
@@ -127,6 +134,14 @@ func (a *app) dataStatusCommand() *cobra.Command {
 			})
 		},
 	}
-	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	f := c.Flags()
+	f.BoolVar(&asJSON, "json", false, "print JSON")
+	f.BoolVar(&o.Granular, "granular", false, "also the files in tracked folders")
+	f.BoolVar(&o.Unchanged, "unchanged", false, "also what did not change")
+	f.StringVar(&untracked, "untracked-files", "no", "`no` or all: also the files that neither Git nor DVC knows")
+	f.Lookup("untracked-files").NoOptDefVal = "all"
+	f.BoolVar(&o.NotInRemote, "not-in-remote", false, "also what the remote lacks")
+	f.StringVarP(&o.Remote, "remote", "r", "", "`name` of the remote that --not-in-remote asks")
+	f.BoolVar(&noRefresh, "no-remote-refresh", false, "accepted for DVC's sake: the remote is always asked")
 	return c
 }
