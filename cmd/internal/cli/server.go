@@ -7,7 +7,6 @@ import (
 	"github.com/spf13/pflag"
 
 	"ctrx/experiment"
-	"ctrx/internal/event"
 	"ctrx/pipeline"
 )
 
@@ -30,28 +29,15 @@ func (a *app) serverCommand() *cobra.Command {
 		Long: "Answers MLflow's REST API on the files that ctrx and MLflow share: mlflow.db and\nmlartifacts of the project, or those that the flags name. Ends with Ctrl-C.",
 		Example: "  ctrx server --port 5000\n" +
 			"  MLFLOW_TRACKING_URI=http://127.0.0.1:5000 python train.py",
-		RunE: func(c *cobra.Command, _ []string) error { return a.serve(c.Context(), o, false) },
+		RunE: func(c *cobra.Command, _ []string) error { return a.serve(c.Context(), o) },
 	}
 	a.serverFlags(c.Flags(), &o)
-	return c
-}
-
-func (a *app) uiCommand() *cobra.Command {
-	var o experiment.TrackingServerOptions
-	var stay bool
-	c := &cobra.Command{
-		Use: "ui", Short: "Show the runs of this project in a browser", Args: cobra.NoArgs,
-		Long: "Does what ctrx server does and opens a browser on it. Ends with Ctrl-C.",
-		RunE: func(c *cobra.Command, _ []string) error { return a.serve(c.Context(), o, !stay) },
-	}
-	a.serverFlags(c.Flags(), &o)
-	c.Flags().BoolVar(&stay, "no-browser", false, "do not open a browser")
 	return c
 }
 
 // serve listens, tells where, and serves until the command is interrupted,
 // which is how a server ends: it is no failure.
-func (a *app) serve(ctx context.Context, o experiment.TrackingServerOptions, browse bool) error {
+func (a *app) serve(ctx context.Context, o experiment.TrackingServerOptions) error {
 	o.Dir, o.Env, o.Now = a.Dir, a.env, a.Now
 	if root, err := pipeline.FindRoot(a.Dir); err == nil {
 		o.Root = root
@@ -64,20 +50,5 @@ func (a *app) serve(ctx context.Context, o experiment.TrackingServerOptions, bro
 		return err
 	}
 	a.printf("Runs:      %s\nArtifacts: %s\nListening at %s (Ctrl-C ends it)\n", s.Database, s.Artifacts, s.URL())
-	if !browse {
-		return s.Serve(ctx)
-	}
-	opened := make(chan struct{})
-	opening, stop := context.WithCancel(ctx)
-	go func() { // it may wait for the page that Serve is to answer
-		err := a.openBrowser(opening, s.URL())
-		if err != nil && opening.Err() == nil {
-			a.printer.Send(event.Event{Type: event.Warn, Text: err.Error()})
-		}
-		close(opened)
-	}()
-	err = s.Serve(ctx)
-	stop()
-	<-opened
-	return err
+	return s.Serve(ctx)
 }
