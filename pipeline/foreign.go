@@ -163,8 +163,9 @@ func (f *Foreign) atCommit() error {
 		return err
 	}
 	f.prefix = f.p.gitPrefix
-	f.src, f.files = gitTree{tree: tree, prefix: f.prefix}, tree
-	return nil
+	f.files = tree
+	f.src, err = newGitTree(tree, f.prefix)
+	return err
 }
 
 // project makes the Project through which the repository is read.

@@ -145,11 +145,15 @@ func (p *Project) Commit(rev string) (Source, error) {
 	if err != nil {
 		return nil, err
 	}
-	root, err := fs.Sub(tree, path.Clean(p.gitPrefix))
+	return newGitTree(tree, p.gitPrefix)
+}
+
+func newGitTree(tree *gitops.Tree, prefix string) (gitTree, error) {
+	root, err := fs.Sub(tree, path.Clean(prefix))
 	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", rev, err)
+		return gitTree{}, fmt.Errorf("read commit %s: %w", tree.Commit(), err)
 	}
-	return gitTree{tree: tree, prefix: p.gitPrefix, ignored: ignore.NewDVC(root)}, nil
+	return gitTree{tree: tree, prefix: prefix, ignored: ignore.NewDVC(root)}, nil
 }
 
 func (g gitTree) ReadFile(rel string) ([]byte, error) {
