@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 
 	"golang.org/x/sync/errgroup"
@@ -72,6 +73,11 @@ func (c *Cache) storeTree(ctx context.Context, abs string, t Tree) error {
 	members := t.Dir
 	if !t.IsDir() {
 		members = DirObject{{MD5: t.Digest}}
+	}
+	for _, e := range members { // what no checkout would write is not kept either
+		if strings.ContainsFunc(e.RelPath, isControl) {
+			return errs.Hint(errs.New(errs.ProjectFile, "refused to keep %q: its name has a control character", e.RelPath), "rename the file, or name it in .dvcignore")
+		}
 	}
 	have, err := c.hasAll(ctx, memberDigests(members))
 	if err != nil {
