@@ -59,7 +59,7 @@ func (p *Project) planMove(ix *Index, from, to string) (move, error) {
 			return m, errs.Hint(errs.New(errs.Usage, "'%s' is made by %s: only data that was added or imported can be moved", from, describe(other[0])),
 				"move it by hand and edit %s", p.Show(other[0].File))
 		}
-		return m, errs.New(errs.NotFound, "'%s' is not tracked data", from)
+		return m, errs.Hint(errs.New(errs.NotFound, "'%s' is not tracked data", from), "ctrx list . --dvc-only shows what is; to track it: ctrx add %s", from)
 	}
 	m.old = found[0]
 	if info, err := os.Stat(p.Abs(m.to)); err == nil && info.IsDir() {

@@ -69,9 +69,6 @@ func NewConfig(env Surroundings) *Config {
 // Close forbids to add keys without +.
 func (c *Config) Close() { c.closed = true }
 
-// Delete removes a key of the top level.
-func (c *Config) Delete(key string) { c.root.fields.Delete(key) }
-
 // Value gives the content without resolving anything.
 func (c *Config) Value() *Map { return c.root.plain().(*Map) }
 
