@@ -42,7 +42,7 @@ const (
 // Link makes a linked work tree, as `git worktree add` does, beside the place
 // where Publish will put it.
 func (r *Repo) Link(ctx context.Context, spec LinkSpec) (*NewWorkTree, error) {
-	if err := checkFree(spec.Dir); err != nil {
+	if err := CheckFree(spec.Dir); err != nil {
 		return nil, err
 	}
 	r.clearUnfinished()
@@ -53,8 +53,8 @@ func (r *Repo) Link(ctx context.Context, spec LinkSpec) (*NewWorkTree, error) {
 	return w, nil
 }
 
-// checkFree refuses a place that holds something.
-func checkFree(dir string) error {
+// CheckFree refuses a folder for a new work tree that holds something.
+func CheckFree(dir string) error {
 	entries, err := os.ReadDir(dir)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -145,14 +145,14 @@ func (w *NewWorkTree) Publish() error {
 	if err := os.WriteFile(filepath.Join(w.admin, "gitdir"), []byte(filepath.ToSlash(filepath.Join(w.place, ".git"))+"\n"), 0o666); err != nil {
 		return fsx.FullDisk(err)
 	}
-	if err := checkFree(w.place); err != nil {
+	if err := CheckFree(w.place); err != nil {
 		return err
 	}
 	if err := os.Remove(w.place); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	if err := os.Rename(w.Dir, w.place); err != nil {
-		if taken := checkFree(w.place); taken != nil { // by another process, just now
+		if taken := CheckFree(w.place); taken != nil { // by another process, just now
 			return taken
 		}
 		return fmt.Errorf("put the work tree into its place: %w", err)

@@ -78,7 +78,7 @@ func ParseRunRef(text string) (RunRef, error) {
 	return ref, nil
 }
 
-// On tells whether a run reference means the server with this tracking URI.
+// On tells whether a reference means the server with this tracking URI.
 func (ref RunRef) On(uri string) bool {
 	if ref.Server == "" {
 		return true
@@ -86,6 +86,28 @@ func (ref RunRef) On(uri string) bool {
 	u, err := url.Parse(uri)
 	s, err2 := url.Parse(ref.Server)
 	return err == nil && err2 == nil && u.Scheme == s.Scheme && strings.EqualFold(u.Host, s.Host)
+}
+
+// For gives the configuration for runs that a user named: where that was by
+// an address of another server, it is for that one, and the credentials of the
+// environment stay at home.
+func (cfg Config) For(refs ...RunRef) Config {
+	for _, ref := range refs {
+		if ref.On(cfg.URI) {
+			continue
+		}
+		env := cfg.withDefaults().Env
+		cfg.URI = ref.Server
+		cfg.Env = func(key string) string {
+			switch key {
+			case "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN", "HOME", "USERPROFILE":
+				return ""
+			}
+			return env(key)
+		}
+		break
+	}
+	return cfg
 }
 
 // FindRun finds a run by what a user calls it. An id may be of any experiment
