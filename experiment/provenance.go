@@ -68,6 +68,9 @@ type recordGit struct {
 	Tree       string `json:"tree"`
 	Experiment string `json:"experiment_commit,omitempty"`
 	Ref        string `json:"experiment_ref,omitempty"`
+	// Untracked are files that were there, that Git neither knew nor ignored and
+	// no stage named: they are in none of the above. At most untrackedLimit.
+	Untracked []string `json:"untracked,omitempty"`
 }
 
 type recordPatch struct {
@@ -119,9 +122,12 @@ type recordOutput struct {
 
 // seen is what a run sees of the repository.
 type seen struct {
-	tree  string
-	patch gitops.Patch
+	tree      string
+	patch     gitops.Patch
+	untracked []string // paths that are in neither
 }
+
+const untrackedLimit = 100
 
 // look writes the Git tree of the work tree as it is now and the patch that
 // leads there from the commit that the user stands on. Of a run that made an
@@ -139,6 +145,9 @@ func (t *tracker) look(ctx context.Context, outcome *Outcome) (seen, error) {
 		}
 	}
 	s.patch, err = p.Git.Diff(ctx, gitops.PatchSpec{From: t.description.Head.Commit, To: s.tree, Limit: PatchLimit, Refuse: holdsCredentials(p)})
+	if err == nil && outcome.Result != nil {
+		s.untracked, err = p.Git.UntrackedBeside(ctx, s.tree)
+	}
 	return s, err
 }
 
@@ -160,6 +169,7 @@ func holdsCredentials(p *pipeline.Project) func(string, []byte) bool {
 // to.
 func (t *tracker) logSeen(ctx context.Context, s seen) error {
 	if s.tree == "" || s.tree == t.seen.tree {
+		t.seen.untracked = s.untracked
 		return nil
 	}
 	tags := []tracking.Tag{{Key: treeTag, Value: s.tree}}
@@ -229,6 +239,7 @@ func (t *tracker) record(outcome *Outcome, stages []*pipeline.Stage) runRecord {
 		r.Git = &recordGit{
 			Commit: d.Head.Commit, Branch: d.Head.Branch, Project: p.GitPath("."), Tree: t.seen.tree, Experiment: outcome.Commit, Ref: d.Ref,
 		}
+		r.Git.Untracked = t.seen.untracked[:min(len(t.seen.untracked), untrackedLimit)]
 		if url, ok := p.Git.RemoteURL("origin"); ok {
 			r.Git.Repo = redactGit(url)
 		}

@@ -61,6 +61,11 @@ func CheckoutRun(ctx context.Context, p *pipeline.Project, client *tracking.Clie
 		return done, err
 	}
 	done.Warnings = done.Code.Warnings
+	if record, err := readRecord(ctx, client, o.Run); err == nil && record.Git != nil && len(record.Git.Untracked) > 0 {
+		done.Warnings = append(done.Warnings, "files were there that Git did not know and no stage named: they are not brought back: "+strings.Join(record.Git.Untracked, ", "))
+	} else if err != nil && errs.KindOf(err) != errs.NotFound {
+		return done, err
+	}
 	src, err := p.Commit(done.Code.Commit)
 	if err != nil {
 		return done, err

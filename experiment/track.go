@@ -48,6 +48,7 @@ type runDescription struct {
 	Entry string            // "exp run", "repro"
 	Home  *pipeline.Project // the user's project, where that is another than the one that runs
 	Steps []pipeline.Step   // of the plan
+	Ended bool              // nothing will be run
 }
 
 // tracker is the MLflow side of one run. With tracking off its methods do
@@ -90,10 +91,10 @@ func startTracking(ctx context.Context, p *pipeline.Project, ix *pipeline.Index,
 	if err == nil {
 		err = t.run.LogParams(ctx, params)
 	}
-	if err == nil {
+	if err == nil && !d.Ended {
 		err = t.logStart(ctx)
 	}
-	if err == nil {
+	if err == nil && !d.Ended {
 		err = t.exposeToStages(ctx)
 	}
 	if err != nil {
