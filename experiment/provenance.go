@@ -55,6 +55,7 @@ type runRecord struct {
 	Git     *recordGit     `json:"git,omitempty"`
 	Patch   *recordPatch   `json:"patch,omitempty"`
 	Locks   []recordFile   `json:"locks"`
+	Files   []string       `json:"files"` // of the project that are artifacts under their own paths
 	Stages  []recordStage  `json:"stages"`
 	Inputs  []recordData   `json:"inputs"`
 	Outputs []recordOutput `json:"outputs"`
@@ -233,7 +234,7 @@ func (t *tracker) logProvenance(ctx context.Context, outcome *Outcome, stages []
 func (t *tracker) record(outcome *Outcome, stages []*pipeline.Stage) runRecord {
 	p, d := t.project, t.description
 	r := runRecord{
-		Version: 1, Name: d.Name, Entry: d.Entry, Locks: []recordFile{}, Stages: []recordStage{}, Inputs: []recordData{}, Outputs: []recordOutput{},
+		Version: 1, Name: d.Name, Entry: d.Entry, Locks: []recordFile{}, Files: []string{}, Stages: []recordStage{}, Inputs: []recordData{}, Outputs: []recordOutput{},
 	}
 	if t.seen.tree != "" {
 		r.Git = &recordGit{
@@ -262,6 +263,7 @@ func (t *tracker) record(outcome *Outcome, stages []*pipeline.Stage) runRecord {
 			r.Locks = append(r.Locks, recordFile{f, sum})
 		}
 	}
+	r.Files = append(r.Files, t.files...)
 	if outcome.Result != nil {
 		for _, s := range outcome.Result.Done {
 			r.Stages = append(r.Stages, stageRecord(s))

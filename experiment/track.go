@@ -63,7 +63,8 @@ type tracker struct {
 	env     []string
 
 	description runDescription
-	seen        seen // as it was logged last
+	seen        seen     // as it was logged last
+	files       []string // that were logged as artifacts under their own paths
 }
 
 // cleanUpTime bounds what is still sent after the run's context has ended.
@@ -281,6 +282,8 @@ func (t *tracker) logArtifacts(ctx context.Context) error {
 	for _, rel := range files {
 		if err := t.run.LogFile(ctx, artifactPath(rel), t.project.Abs(rel)); err != nil {
 			all = errors.Join(all, fmt.Errorf("log artifact %s: %w", rel, err))
+		} else if artifactPath(rel) == rel {
+			t.files = append(t.files, rel)
 		}
 	}
 	return all
