@@ -14,6 +14,7 @@ import (
 	sqlite3 "modernc.org/sqlite/lib"
 
 	"ctrx/internal/errs"
+	"ctrx/internal/fsx"
 	"ctrx/tracking/wire"
 )
 
@@ -123,9 +124,14 @@ func asAPIError(err error) *apiError {
 		switch db.Code() & 0xff {
 		case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED:
 			return &apiError{code: wire.TemporarilyUnavail, message: "The tracking database is locked by another process: " + err.Error()}
+		case sqlite3.SQLITE_FULL:
+			return &apiError{code: wire.TemporarilyUnavail, message: "No space is left where the tracking database is: " + err.Error()}
 		case sqlite3.SQLITE_CONSTRAINT:
 			return &apiError{code: "BAD_REQUEST", message: err.Error()}
 		}
+	}
+	if full := fsx.FullDisk(err); full != err { //nolint:errorlint // it wraps what is a full disk
+		return &apiError{code: wire.TemporarilyUnavail, message: full.Error()}
 	}
 	if errors.Is(err, fs.ErrNotExist) {
 		return &apiError{code: wire.ResourceDoesNotExist, message: err.Error()}
