@@ -168,7 +168,7 @@ func (c *Client) applyBatch(ctx context.Context, t target, op operation, post fu
 	if !errors.As(err, &refused) || refused.Status != http.StatusBadRequest || len(op.Params) == 0 {
 		return err
 	}
-	run, getErr := c.getRun(ctx, t.id)
+	run, getErr := c.rest.getRun(ctx, t.id)
 	if getErr != nil {
 		return err
 	}

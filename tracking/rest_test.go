@@ -411,7 +411,7 @@ func TestArtifactSchemes(t *testing.T) {
 			t.Errorf("%s: %v", root, err)
 			continue
 		}
-		store, err := c.artifactStore(t.Context(), root)
+		store, err := c.artifactStore(t.Context(), c.rest, root)
 		must(t, err)
 		var b strings.Builder
 		if err := store.get(t.Context(), op.Path, &b); err != nil || b.String() != "hello" {

@@ -124,7 +124,7 @@ func (c *Client) StartRun(ctx context.Context, spec RunSpec) (*Run, error) {
 // ContinueRun goes on with a run that the server has. Its status stays what it
 // is until Finish. A run that is unknown or deleted is errs.NotFound.
 func (c *Client) ContinueRun(ctx context.Context, id string) (*Run, error) {
-	found, err := c.getRun(ctx, id)
+	found, err := c.rest.getRun(ctx, id)
 	if err != nil {
 		return nil, err
 	}

@@ -302,7 +302,7 @@ func (c *Client) place(ctx context.Context, header operation, a *acks) (target, 
 		if header.ArtifactURI != "" {
 			return target{a.runID, header.ArtifactURI}, nil
 		}
-		run, err := c.getRun(ctx, a.runID)
+		run, err := c.rest.getRun(ctx, a.runID)
 		return target{a.runID, run.Info.ArtifactURI}, err
 	}
 	e, err := c.ensureExperiment(ctx, header.Experiment)
