@@ -85,7 +85,7 @@ var owners = map[string][]string{
 	"github.com/kevinburke/ssh_config": {"ctrx/storage/ssh"},
 	"golang.org/x/crypto/ssh":          {"ctrx/storage/ssh", "ctrx/internal/testserver"},
 	"github.com/icholy/digest":         {"ctrx/storage/web"},
-	"github.com/shirou/gopsutil/":     {"ctrx/internal/usage"},
+	"github.com/shirou/gopsutil/":      {"ctrx/internal/usage"},
 	"github.com/rclone/gofakes3":       {"ctrx/storage/s3", "ctrx/storage/remote"},
 	"github.com/rogpeppe/go-internal":  {"ctrx/cmd/ctrx"},
 }
