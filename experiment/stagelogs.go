@@ -76,8 +76,9 @@ func (t *tracker) stageLog(s *pipeline.Stage) ([]byte, error) {
 var (
 	// urlSecret is user and password in a URL.
 	urlSecret = regexp.MustCompile(`(://)[^/\s"'@]+@`)
-	// namedSecret is a value whose name says that it is one.
-	namedSecret = regexp.MustCompile(`(?i)((?:secret|password|passwd|token|access_key|account_key|api_key|connection_string|credential)[a-z_]*["']?\s*[=:]\s*["']?)[^\s"',;&]+`)
+	// namedSecret is a value whose name says that it is one. Tokens are also what
+	// a language model counts; the secret ones are long.
+	namedSecret = regexp.MustCompile(`(?i)((?:secret|password|passwd|access_key|account_key|api_key|connection_string|credentials?)["']?\s*[=:]\s*["']?)[^\s"',;&]+|(token["']?\s*[=:]\s*["']?)[^\s"',;&]{12,}`)
 )
 
 // redactText takes secrets out of a text: passwords in URLs, values whose names
@@ -89,5 +90,5 @@ func redactText(text []byte, env func(string) string) []byte {
 		}
 	}
 	text = urlSecret.ReplaceAll(text, []byte("${1}***@"))
-	return namedSecret.ReplaceAll(text, []byte("${1}***"))
+	return namedSecret.ReplaceAll(text, []byte("${1}${2}***"))
 }
