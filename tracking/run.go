@@ -77,6 +77,7 @@ type Run struct {
 	experimentID string
 	artifactURI  string
 	offline      bool       // everything goes to the spool
+	storeOffline bool       // artifacts do
 	cause        error      // why the server was given up for an operation, last
 	spool        *spoolFile // nil until something was spooled
 	lease        *lease     // nil after Finish
@@ -445,17 +446,18 @@ func (r *Run) doBatches(ctx context.Context, op operation) error {
 }
 
 // do sends one operation, or spools it. After a failure of the server the rest
-// of the run is spooled; an artifact store that fails alone costs only its own
-// operations the direct way.
+// of the run is spooled; an artifact store that fails alone costs only the
+// artifacts that come after it the direct way.
 func (r *Run) do(ctx context.Context, op operation) error {
 	r.lease.beat(r.c.cfg.Now())
-	if !r.offline {
+	if !r.offline && !(r.storeOffline && op.Op == opArtifact) {
 		err := r.c.apply(ctx, target{r.id, r.artifactURI}, op)
 		if err == nil || r.c.cfg.OnError != Spool || ctx.Err() != nil || isRefusedContent(err) {
 			return err
 		}
 		var foreign *storeError
-		r.offline, r.cause = !errors.As(err, &foreign), err
+		r.storeOffline = errors.As(err, &foreign)
+		r.offline, r.cause = !r.storeOffline, err
 	}
 	// There is none yet where the one before could not be made, as on a full disk.
 	if err := r.openSpool(ctx, r.cause); err != nil {
