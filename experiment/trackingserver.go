@@ -164,7 +164,16 @@ func (o TrackingServerOptions) bucket(ctx context.Context) (server.ObjectStore, 
 	if err != nil {
 		return nil, err
 	}
+	if parts, ok := backend.(server.PartStore); ok {
+		return partedObjects{objects{backend}, parts}, nil
+	}
 	return objects{backend}, nil
+}
+
+// partedObjects are objects whose parts clients send themselves.
+type partedObjects struct {
+	objects
+	server.PartStore
 }
 
 // objects is a storage backend as the tracking server wants it: the two rooms
