@@ -30,8 +30,11 @@ type PartStore interface {
 const readValid = 5 * time.Minute
 
 // parts is the store that takes parts, or nil: the artifacts are in a folder,
-// or the bucket cannot do it.
+// or the bucket cannot do it, or nobody would see how large they are.
 func (s *Server) parts() PartStore {
+	if s.opts.MaxUpload > 0 {
+		return nil
+	}
 	p, _ := s.opts.Objects.(PartStore)
 	return p
 }
