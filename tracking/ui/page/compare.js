@@ -1,0 +1,1 @@
+export async function showComparison(main, ctx) { main.replaceChildren("compare"); return {}; }

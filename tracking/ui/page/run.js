@@ -1,0 +1,1 @@
+export async function showRun(main, ctx) { main.replaceChildren("run"); return {}; }
