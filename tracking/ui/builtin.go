@@ -61,7 +61,7 @@ func (b *builtinUI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Cache-Control", asking)
 		b.sendFile(w, r, "index.html", time.Time{}, b.index)
 	case path == "static-files/start.js":
-		startScript(w, r, b.landing, "")
+		startScript(w, r, b.landing, "", "")
 	case ours && ok:
 		w.Header().Set("Cache-Control", forever)
 		b.sendFile(w, r, name, time.Time{}, data)

@@ -179,7 +179,7 @@ func (s *site) seed() {
 		return out
 	}
 	train := func(name, parent, model string, lr float64, depth int, quality float64, age time.Duration) {
-		commit := fmt.Sprintf("%040x", random.Uint64())
+		commit := fmt.Sprintf("%016x%016x%08x", random.Uint64(), random.Uint64(), random.Uint32())
 		s.add(aRun{name: name, parent: parent, status: "FINISHED", start: now.Add(-age), took: time.Duration(60+random.IntN(400)) * time.Second,
 			params: map[string]string{"train.model": model, "train.lr": fmt.Sprint(lr), "train.depth": fmt.Sprint(depth), "dataset.rows": "50000", "featurize.hashing": "true"},
 			tags:   map[string]string{"mlflow.source.git.commit": commit, "mlflow.source.git.repoURL": "https://github.com/example/clicks.git", "mlflow.source.git.branch": "main", "ctrx.experiment": name},

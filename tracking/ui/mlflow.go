@@ -19,8 +19,19 @@ type mlflowUI struct {
 	landing func(context.Context) (string, error)
 }
 
-// trainingView is what makes MLflow 3 show runs and not traces.
-const trainingView = "?workflowType=machine_learning"
+// trainingView is what makes MLflow 3 show runs and not traces. A browser that
+// comes for the first time is told so for the addresses without it as well, and
+// that the panel of the assistant, which this server does not have, was opened
+// before; what its user chooses later stays.
+const (
+	trainingView = "?workflowType=machine_learning"
+	firstVisit   = `try {
+  for (const [key, value] of [["mlflow.workflowType_v1", '"machine_learning"'], ["mlflow.assistant.fab.autoOpenedOnFirstLoad_v1", "true"]]) {
+    if (localStorage.getItem(key) === null) localStorage.setItem(key, value);
+  }
+} catch { /* a browser that keeps nothing */ }
+`
+)
 
 // ServeHTTP implements http.Handler. The files are read anew for each request:
 // the environment that they belong to may be upgraded meanwhile.
@@ -37,7 +48,7 @@ func (m *mlflowUI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.NotFound(w, r)
 		return
 	case name == "start.js":
-		startScript(w, r, m.landing, trainingView)
+		startScript(w, r, m.landing, firstVisit, trainingView)
 		return
 	}
 	if err := m.send(w, r, name); errors.Is(err, fs.ErrNotExist) {

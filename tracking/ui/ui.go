@@ -88,10 +88,11 @@ func allow(w http.ResponseWriter, r *http.Request) bool {
 	return false
 }
 
-// startScript answers the script that leads "/" to the runs of an experiment.
-// An address that names a page of the interface is left alone. It is made for
-// each request, because the experiment may not exist before the first run.
-func startScript(w http.ResponseWriter, r *http.Request, landing func(context.Context) (string, error), query string) {
+// startScript answers the script that leads "/" to the runs of an experiment,
+// with more lines before it. An address that names a page of the interface is
+// left alone. It is made for each request, because the experiment may not exist
+// before the first run.
+func startScript(w http.ResponseWriter, r *http.Request, landing func(context.Context) (string, error), lines, query string) {
 	id := "0"
 	if landing != nil {
 		if found, err := landing(r.Context()); err == nil && found != "" && strings.Trim(found, "0123456789") == "" {
@@ -100,5 +101,5 @@ func startScript(w http.ResponseWriter, r *http.Request, landing func(context.Co
 	}
 	w.Header().Set("Content-Type", contentType("start.js"))
 	w.Header().Set("Cache-Control", "no-store")
-	_, _ = io.WriteString(w, fmt.Sprintf("if (!location.hash) location.replace(\"#/experiments/%s/runs%s\");\n", id, query))
+	_, _ = io.WriteString(w, fmt.Sprintf("%sif (!location.hash) location.replace(\"#/experiments/%s/runs%s\");\n", lines, id, query))
 }
