@@ -57,7 +57,39 @@ func (a *app) uiCommand() *cobra.Command {
 		},
 	}
 	a.serverFlags(c.Flags(), &o)
-	c.Flags().BoolVar(&noBrowser, "no-browser", false, "print the address only; a browser is opened on a terminal in any case only")
+	c.AddCommand(a.uiInstallCommand())
+	c.Flags().BoolVar(&noBrowser, "no-browser", false, "only print the address; without a terminal no browser is opened in any case")
+	return c
+}
+
+func (a *app) uiInstallCommand() *cobra.Command {
+	var o ui.InstallOptions
+	c := &cobra.Command{
+		Use: "install", Short: "Fetch MLflow's interface, without MLflow", Args: cobra.NoArgs,
+		Long: "Fetches MLflow's wheel from the index that pip would ask (PIP_INDEX_URL, pip.conf),\nchecks its digest and keeps the interface alone in the user's cache. No Python is\nneeded.",
+		RunE: func(c *cobra.Command, _ []string) error {
+			o.Cache, o.Env, o.Sink = ui.CacheDir(a.env), a.env, a.printer
+			if o.Wheel != "" {
+				o.Wheel = a.path(o.Wheel)
+			}
+			in, err := ui.Install(c.Context(), o)
+			if err != nil {
+				return err
+			}
+			what := "Installed"
+			if in.Already {
+				what = "Already there:"
+			}
+			a.printf("%s MLflow %s's interface in %s\n", what, in.Version, in.Dir)
+			if !in.Tested {
+				a.printf("This version was not tried with this server: ctrx ui --ui mlflow takes it all the same\n")
+			}
+			return nil
+		},
+	}
+	c.Flags().StringVar(&o.Version, "version", "", "`version` of MLflow (default "+ui.Version+")")
+	c.Flags().StringVar(&o.Wheel, "from-wheel", "", "take it from this wheel `file`")
+	c.MarkFlagsMutuallyExclusive("version", "from-wheel")
 	return c
 }
 

@@ -58,7 +58,7 @@ function path(points, x, y, shows) {
   let d = "", pen = false;
   for (const p of points) {
     if (!shows(p)) { pen = false; continue; }
-    d += `${pen ? "L" : "M"}${x(p.x).toFixed(1)} ${y(p.y).toFixed(1)}`;
+    d += `${pen ? "L" : "M"}${x(p.x).toFixed(1)} ${y(p.y).toFixed(1)}${pen ? "" : "h0"}`; // h0: a point alone is a dot
     pen = true;
   }
   return d;
