@@ -135,7 +135,7 @@ func (a *app) newRoot() *cobra.Command {
 		a.stageCommand(), a.freezeCommand("freeze", "Keep stages from running, whatever changes", true),
 		a.freezeCommand("unfreeze", "Let frozen stages run again", false), a.commitCommand(), a.dagCommand(),
 		a.pushCommand(), a.fetchCommand(), a.pullCommand(), a.remoteCommand(), a.configCommand(),
-		a.metricsCommand(), a.paramsCommand(), a.plotsCommand(), a.expCommand(), a.queueCommand(), a.runsCommand(), a.trackingCommand(), a.serverCommand(),
+		a.metricsCommand(), a.paramsCommand(), a.plotsCommand(), a.expCommand(), a.queueCommand(), a.runsCommand(), a.trackingCommand(), a.serverCommand(), a.uiCommand(),
 		a.versionCommand(), a.genCommand(), exitCodesTopic(),
 	)
 	setUsageErrors(root)
