@@ -5,9 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
-	"sync/atomic"
 
 	"golang.org/x/sync/errgroup"
 
@@ -79,6 +77,7 @@ func (f *fetch) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	_, b.resume = f.Remote.(Ranger)
 	m := newMeter(f.Sink, "fetch", "B", total)
 	defer m.finish()
 	err = f.download(ctx, b, todo, m)
@@ -204,14 +203,28 @@ func (f *fetch) download(ctx context.Context, b *batch, ds []Digest, m *meter) e
 }
 
 func (f *fetch) get(ctx context.Context, b *batch, d Digest, m *meter) (int64, error) {
-	var n atomic.Int64
-	err := b.receive(ctx, d, func(w io.Writer) error {
-		return f.Remote.Get(ctx, f.key(d), io.MultiWriter(w, countTo(&n, m)))
+	var n int64
+	err := b.receive(ctx, d, func(in *incoming) error {
+		n = 0
+		w := &counted{in: in, n: &n, m: m}
+		ranger, ok := f.Remote.(Ranger)
+		if offset, etag := in.begun(); ok && offset > 0 {
+			w.add(offset)
+			err := ranger.GetFrom(ctx, f.key(d), etag, offset, w)
+			if err != nil {
+				m.add(-n)
+			}
+			return err
+		}
+		err := f.Remote.Get(ctx, f.key(d), w)
+		if err != nil {
+			m.add(-n)
+		}
+		return err
 	})
 	if err == nil {
-		return n.Load(), nil
+		return n, nil
 	}
-	m.add(-n.Load())
 	if errs.KindOf(err) == errs.DataCorrupt {
 		return 0, errs.Hint(fmt.Errorf("object %s on the remote is corrupt: %w", d, err),
 			"push it again from a machine that has it: remove it from the remote, then `ctrx push`")
@@ -219,16 +232,24 @@ func (f *fetch) get(ctx context.Context, b *batch, d Digest, m *meter) (int64, e
 	return 0, err
 }
 
-type counter struct {
-	n *atomic.Int64
-	m *meter
+// counted counts what arrives.
+type counted struct {
+	in *incoming
+	n  *int64
+	m  *meter
 }
 
-func countTo(n *atomic.Int64, m *meter) io.Writer { return counter{n, m} }
+func (c *counted) add(n int64) {
+	*c.n += n
+	c.m.add(n)
+}
 
-// Write counts.
-func (c counter) Write(p []byte) (int, error) {
-	c.n.Add(int64(len(p)))
-	c.m.add(int64(len(p)))
-	return len(p), nil
+// Announce implements Announced.
+func (c *counted) Announce(o Object) { c.in.Announce(o) }
+
+// Write passes content on.
+func (c *counted) Write(p []byte) (int, error) {
+	n, err := c.in.Write(p)
+	c.add(int64(n))
+	return n, err
 }
