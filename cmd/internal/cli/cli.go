@@ -200,7 +200,7 @@ func (a *app) changeDir() error {
 
 // project opens the project of the working folder and runs f with it.
 func (a *app) project(ctx context.Context, f func(*pipeline.Project) error) error {
-	p, err := pipeline.Open(ctx, pipeline.OpenOptions{Dir: a.Dir, Args: a.args, Env: a.Env, Sink: a.printer, Now: a.Now})
+	p, err := pipeline.Open(ctx, pipeline.OpenOptions{Dir: a.Dir, Args: a.args, Env: a.Env, Sink: a.printer, Now: a.Now, Ask: a.ask()})
 	if err != nil {
 		return err
 	}
