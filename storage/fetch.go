@@ -20,6 +20,9 @@ import (
 func Fetch(ctx context.Context, o TransferOptions) (Transfer, error) {
 	f := &fetch{TransferOptions: o.withDefaults(), tally: tally{present: map[Digest]bool{}}}
 	out, err := f.result(ctx, "download", f.run(ctx))
+	if len(out.Missing) > 0 {
+		f.Known.Clear() // something was removed from the remote
+	}
 	if err != nil {
 		return out, fmt.Errorf("fetch: %w", err)
 	}
@@ -29,7 +32,7 @@ func Fetch(ctx context.Context, o TransferOptions) (Transfer, error) {
 type fetch struct {
 	TransferOptions
 	tally
-	paths map[Digest]string
+	rels  map[Digest]string // of members, within their folder
 	trees []fetchedTree
 }
 
@@ -66,7 +69,7 @@ func (f *fetch) run(ctx context.Context) error {
 		for _, d := range wanted {
 			n, ok := size[d]
 			if !ok {
-				f.missing(MissingObject{Digest: d, RelPath: f.paths[d]})
+				f.missing(MissingObject{Digest: d, RelPath: f.rels[d], Path: f.paths[d]})
 				continue
 			}
 			todo = append(todo, d)
@@ -79,6 +82,7 @@ func (f *fetch) run(ctx context.Context) error {
 	}
 	_, b.resume = f.Remote.(Ranger)
 	m := newMeter(f.Sink, "fetch", "B", total)
+	m.of, f.meter = int64(len(todo)+len(f.trees)), m
 	defer m.finish()
 	err = f.download(ctx, b, todo, m)
 	if e := b.finish(); err == nil {
@@ -100,18 +104,22 @@ func (f *fetch) run(ctx context.Context) error {
 
 // plan gets the directory objects and lists the files to have.
 func (f *fetch) plan(ctx context.Context) ([]Digest, error) {
-	f.paths = map[Digest]string{}
+	f.paths, f.rels = map[Digest]string{}, map[Digest]string{}
 	var files, absent []Digest
-	add := func(tree DirObject) {
+	add := func(root Digest, tree DirObject) {
 		for _, e := range tree {
 			files = append(files, e.MD5)
-			f.paths[e.MD5] = e.RelPath
+			f.rels[e.MD5] = e.RelPath
+			if f.paths[e.MD5] == "" {
+				f.paths[e.MD5] = f.pathOf(root, e.RelPath)
+			}
 		}
 	}
 	for _, d := range unique(f.Objects) {
 		if !d.Valid() {
 			return nil, errs.New(errs.ProjectFile, "%q is not a hash", string(d))
 		}
+		f.paths[d] = f.Paths[d]
 		if !d.IsDir() {
 			files = append(files, d)
 			continue
@@ -124,7 +132,7 @@ func (f *fetch) plan(ctx context.Context) ([]Digest, error) {
 		if err != nil {
 			return nil, err
 		}
-		add(tree)
+		add(d, tree)
 	}
 	data := make([][]byte, len(absent))
 	g, gctx := errgroup.WithContext(ctx)
@@ -134,7 +142,7 @@ func (f *fetch) plan(ctx context.Context) ([]Digest, error) {
 			var err error
 			data[i], err = f.readDir(gctx, d)
 			if errors.Is(err, fs.ErrNotExist) {
-				f.missing(MissingObject{Digest: d})
+				f.missing(MissingObject{Digest: d, Path: f.Paths[d]})
 				return nil
 			}
 			if err != nil {
@@ -155,7 +163,7 @@ func (f *fetch) plan(ctx context.Context) ([]Digest, error) {
 			return nil, err
 		}
 		f.trees = append(f.trees, fetchedTree{d, data[i]})
-		add(tree)
+		add(d, tree)
 	}
 	return unique(files), nil
 }
@@ -171,7 +179,10 @@ func (o TransferOptions) readDir(ctx context.Context, d Digest) ([]byte, error) 
 		_, err := parseDirOf(buf.Bytes(), d)
 		return err
 	})
-	return buf.Bytes(), err
+	if err != nil {
+		return nil, err
+	}
+	return buf.Bytes(), nil
 }
 
 // download gets the objects, several at a time.
@@ -189,7 +200,7 @@ func (f *fetch) download(ctx context.Context, b *batch, ds []Digest, m *meter) e
 				return err
 			})
 			if errors.Is(err, fs.ErrNotExist) {
-				f.missing(MissingObject{Digest: d, RelPath: f.paths[d]})
+				f.missing(MissingObject{Digest: d, RelPath: f.rels[d], Path: f.paths[d]})
 				return nil
 			}
 			if err != nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"path"
 	"runtime"
 	"slices"
 	"strings"
@@ -26,6 +27,18 @@ type TransferOptions struct {
 	// the remote. Without it a directory object there vouches for its members,
 	// which is what DVC assumes and what Push takes care of.
 	CheckMembers bool
+	// Known spares Push and Status questions about members of folders; may be nil.
+	Known *Known
+	// Paths says which path each of Objects is for, for messages; may be nil.
+	Paths map[Digest]string
+}
+
+// pathOf is the path that wants an object of a folder, or the object itself.
+func (o TransferOptions) pathOf(root Digest, rel string) string {
+	if o.Paths[root] == "" {
+		return rel
+	}
+	return path.Join(o.Paths[root], rel)
 }
 
 func (o TransferOptions) withDefaults() TransferOptions {
@@ -49,7 +62,8 @@ type Transfer struct {
 }
 
 // TransferError says that some objects could not be transferred. Its kind is
-// that of the failures where they agree, else Failed.
+// Failed, unless all met what every object would meet: a refused key, a server
+// that does not answer, a bucket that is not there.
 type TransferError struct {
 	Verb   string // "upload" or "download"
 	Failed []FailedObject
@@ -58,6 +72,7 @@ type TransferError struct {
 // FailedObject is an object that could not be transferred.
 type FailedObject struct {
 	Digest Digest
+	Path   string // that wants it; "" when not known
 	Err    error
 }
 
@@ -79,6 +94,9 @@ func (e *TransferError) Error() string {
 		if i == 0 {
 			sep = ": "
 		}
+		if f.Path != "" {
+			sep += f.Path + ": "
+		}
 		fmt.Fprintf(&b, "%s%v", sep, f.Err)
 	}
 	return b.String()
@@ -93,11 +111,11 @@ func (e *TransferError) Unwrap() []error {
 	return out
 }
 
-// Kind is the common kind of the failures.
+// Kind is Failed, or that of failures which left no hope for the rest.
 func (e *TransferError) Kind() errs.Kind {
 	kind := errs.KindOf(e.Failed[0].Err)
 	for _, f := range e.Failed {
-		if errs.KindOf(f.Err) != kind {
+		if errs.KindOf(f.Err) != kind || !hopeless(f.Err) {
 			return errs.Failed
 		}
 	}
@@ -131,9 +149,14 @@ type tally struct {
 	out     Transfer
 	failed  []FailedObject
 	present map[Digest]bool // on the target after the transfer
+	paths   map[Digest]string
+	meter   *meter // of the transfer at work; may be nil
 }
 
 func (t *tally) done(d Digest, bytes int64) {
+	if t.meter != nil {
+		t.meter.file()
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if d.IsDir() {
@@ -153,7 +176,7 @@ func (t *tally) fail(ctx context.Context, d Digest, err error) error {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.failed = append(t.failed, FailedObject{d, err})
+	t.failed = append(t.failed, FailedObject{d, t.paths[d], err})
 	if hopeless(err) {
 		return err
 	}

@@ -29,6 +29,10 @@ func transferFlags(c *cobra.Command, t *pipeline.TransferOptions) {
 	c.MarkFlagsMutuallyExclusive("run-cache", "no-run-cache")
 }
 
+func noIndexFlag(c *cobra.Command, t *pipeline.TransferOptions) {
+	c.Flags().BoolVar(&t.NoIndex, "no-index", false, "ask the remote about every file, also in folders that it is known to hold")
+}
+
 func (a *app) pushCommand() *cobra.Command {
 	var t pipeline.TransferOptions
 	c := &cobra.Command{
@@ -47,6 +51,7 @@ func (a *app) pushCommand() *cobra.Command {
 	}
 	transferFlags(c, &t)
 	c.Flags().BoolVar(&t.Glob, "glob", false, "targets are patterns of stage names")
+	noIndexFlag(c, &t)
 	return c
 }
 
