@@ -294,7 +294,7 @@ func (p *Project) storageOptions(ctx context.Context, s *shipment, o TransferOpt
 	for d, names := range s.names {
 		paths[d] = names[0]
 	}
-	opts := storage.TransferOptions{Cache: cache, Remote: b, Objects: s.order, Jobs: jobs, Sink: p.sink, CheckMembers: o.NoIndex, Paths: paths}
+	opts := storage.TransferOptions{Cache: cache, Remote: b, Objects: s.order, Jobs: jobs, Sink: p.sink, CheckMembers: o.NoIndex, Name: s.remote, Paths: paths}
 	if !o.NoIndex {
 		opts.Known = p.knownOn(config, s.legacy)
 	}

@@ -18,7 +18,7 @@ import (
 // listed in the result. Failures of single objects give a *TransferError after
 // the rest was done.
 func Fetch(ctx context.Context, o TransferOptions) (Transfer, error) {
-	f := &fetch{TransferOptions: o.withDefaults(), tally: tally{present: map[Digest]bool{}}}
+	f := &fetch{TransferOptions: o.withDefaults(), tally: tally{present: map[Digest]bool{}, name: o.Name}}
 	out, err := f.result(ctx, "download", f.run(ctx))
 	if len(out.Missing) > 0 {
 		f.Known.Clear() // something was removed from the remote
@@ -179,6 +179,9 @@ func (o TransferOptions) readDir(ctx context.Context, d Digest) ([]byte, error) 
 		_, err := parseDirOf(buf.Bytes(), d)
 		return err
 	})
+	if errs.KindOf(err) == errs.DataCorrupt {
+		err = errs.Hint(fmt.Errorf("on the remote: %w", err), "%s", o.corruptHint())
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -237,8 +240,7 @@ func (f *fetch) get(ctx context.Context, b *batch, d Digest, m *meter) (int64, e
 		return n, nil
 	}
 	if errs.KindOf(err) == errs.DataCorrupt {
-		return 0, errs.Hint(fmt.Errorf("object %s on the remote is corrupt: %w", d, err),
-			"push it again from a machine that has it: remove it from the remote, then `ctrx push`")
+		return 0, errs.Hint(fmt.Errorf("object %s on the remote is corrupt: %w", d, err), "%s", f.corruptHint())
 	}
 	return 0, err
 }

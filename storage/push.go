@@ -19,7 +19,7 @@ import (
 // are then not uploaded. Failures of single objects give a *TransferError after
 // the rest was done.
 func Push(ctx context.Context, o TransferOptions) (Transfer, error) {
-	p := &push{TransferOptions: o.withDefaults(), tally: tally{present: map[Digest]bool{}}}
+	p := &push{TransferOptions: o.withDefaults(), tally: tally{present: map[Digest]bool{}, name: o.Name}}
 	out, err := p.result(ctx, "upload", p.run(ctx))
 	if err != nil {
 		return out, fmt.Errorf("push: %w", err)

@@ -29,8 +29,19 @@ type TransferOptions struct {
 	CheckMembers bool
 	// Known spares Push and Status questions about members of folders; may be nil.
 	Known *Known
+	// Name is that of the remote, for messages.
+	Name string
 	// Paths says which path each of Objects is for, for messages; may be nil.
 	Paths map[Digest]string
+}
+
+// corruptHint says how to mend an object on the remote.
+func (o TransferOptions) corruptHint() string {
+	name := o.Name
+	if name == "" {
+		name = "NAME"
+	}
+	return "`ctrx fsck --remote " + name + " --repair`, where the cache has the object, sends it again"
 }
 
 // pathOf is the path that wants an object of a folder, or the object itself.
@@ -66,6 +77,7 @@ type Transfer struct {
 // that does not answer, a bucket that is not there.
 type TransferError struct {
 	Verb   string // "upload" or "download"
+	Remote string // its name, where it is known
 	Failed []FailedObject
 }
 
@@ -76,7 +88,24 @@ type FailedObject struct {
 	Err    error
 }
 
-// Error counts the failures and shows one for each different cause.
+// TransferErrors gives all that are in an error.
+func TransferErrors(err error) []*TransferError {
+	switch e := err.(type) {
+	case nil:
+		return nil
+	case *TransferError:
+		return []*TransferError{e}
+	case interface{ Unwrap() []error }:
+		var all []*TransferError
+		for _, inner := range e.Unwrap() {
+			all = append(all, TransferErrors(inner)...)
+		}
+		return all
+	}
+	return TransferErrors(errors.Unwrap(err))
+}
+
+// Error counts the failures and lists the first of them.
 func (e *TransferError) Error() string {
 	var b strings.Builder
 	noun := "files"
@@ -84,14 +113,14 @@ func (e *TransferError) Error() string {
 		noun = "file"
 	}
 	fmt.Fprintf(&b, "%d %s failed to %s", len(e.Failed), noun, e.Verb)
-	const show = 3
+	const show = 10
 	for i, f := range e.Failed {
 		if i == show {
-			fmt.Fprintf(&b, "; and %d more", len(e.Failed)-show)
+			fmt.Fprintf(&b, "\n  and %d more: --json lists all", len(e.Failed)-show)
 			break
 		}
-		sep := "; "
-		if i == 0 {
+		sep := "\n  "
+		if len(e.Failed) == 1 {
 			sep = ": "
 		}
 		if f.Path != "" {
@@ -150,6 +179,7 @@ type tally struct {
 	failed  []FailedObject
 	present map[Digest]bool // on the target after the transfer
 	paths   map[Digest]string
+	name    string // of the remote
 	meter   *meter // of the transfer at work; may be nil
 }
 
@@ -196,7 +226,7 @@ func (t *tally) result(ctx context.Context, verb string, err error) (Transfer, e
 	})
 	if ctx.Err() == nil && len(t.failed) > 0 && (err == nil || hopeless(err)) {
 		slices.SortFunc(t.failed, func(a, b FailedObject) int { return strings.Compare(string(a.Digest), string(b.Digest)) })
-		return t.out, &TransferError{Verb: verb, Failed: t.failed}
+		return t.out, &TransferError{Verb: verb, Remote: t.name, Failed: t.failed}
 	}
 	return t.out, err
 }
