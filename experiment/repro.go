@@ -51,7 +51,7 @@ func Repro(ctx context.Context, p *pipeline.Project, o ReproOptions) (*Outcome, 
 	if err != nil {
 		return nil, err
 	}
-	defer track.close()
+	defer track.close(ctx)
 	o.Env = append(slices.Clone(o.Env), track.Environ()...)
 	outcome := &Outcome{}
 	if o.Dry {

@@ -62,7 +62,8 @@ type tracker struct {
 	env     []string
 
 	description runDescription
-	seen        seen // as it was logged last
+	seen        seen         // as it was logged last
+	earlier     *earlierRuns // nil while the run itself is spooled
 }
 
 // cleanUpTime bounds what is still sent after the run's context has ended.
@@ -85,6 +86,9 @@ func startTracking(ctx context.Context, p *pipeline.Project, ix *pipeline.Index,
 	}
 	if t.run, err = client.StartRun(ctx, tracking.RunSpec{Name: d.Name, User: o.User, Tags: t.startTags(d), StartTime: o.Config.Now()}); err != nil {
 		return nil, errors.Join(fmt.Errorf("start the MLflow run: %w", err), client.Close())
+	}
+	if !t.run.Spooled() {
+		t.earlier = settleEarlier(ctx, cmp.Or(d.Home, p), o.Config)
 	}
 	params, err := t.params(ctx)
 	if err == nil {
@@ -127,7 +131,7 @@ func (t *tracker) abandon(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanUpTime)
 	defer cancel()
 	_ = t.run.Finish(ctx, tracking.Failed, t.options.Config.Now())
-	t.close()
+	t.close(ctx)
 }
 
 // exposeToStages makes mlflow.log_metric in training code land in this run.
@@ -148,10 +152,11 @@ func (t *tracker) exposeToStages(ctx context.Context) error {
 // Environ is what stage commands see of the run.
 func (t *tracker) Environ() []string { return t.env }
 
-func (t *tracker) close() {
+func (t *tracker) close(ctx context.Context) {
 	if t.client == nil {
 		return
 	}
+	t.earlier.end(ctx)
 	if err := errors.Join(t.stop(), t.client.Close()); err != nil {
 		t.project.Warn("close tracking: %v", err)
 	}

@@ -91,6 +91,8 @@ func setup(env *testscript.Env) error {
 	env.Setenv("DVC_SITE_CACHE_DIR", filepath.Join(home, "dvc-site"))
 	env.Setenv("DVC_SYSTEM_CONFIG_DIR", filepath.Join(home, "dvc-system"))
 	env.Setenv("MLFLOW_DISABLE_TELEMETRY", "true")
+	// A server that a busy machine lets answer late would be in trouble for a run.
+	env.Setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "60")
 	for _, who := range []string{"AUTHOR", "COMMITTER"} {
 		env.Setenv("GIT_"+who+"_NAME", "t")
 		env.Setenv("GIT_"+who+"_EMAIL", "t@example.com")
