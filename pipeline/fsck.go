@@ -280,15 +280,43 @@ func (f *fsck) checkRemote(ctx context.Context, legacy bool) error {
 	f.out.Bytes += checked.Bytes
 	f.out.Unchecked += checked.Unchecked
 	first := len(f.out.Problems)
+	damaged := len(checked.Findings)
 	for _, found := range checked.Findings {
 		f.add(Problem{Finding: found, Where: "remote '" + f.o.Remote + "'", Remote: f.o.Remote, Legacy: legacy, For: f.wanted[legacy][found.Digest],
 			Hint: "ctrx fsck --remote " + f.o.Remote + " --repair, where the cache has the data"})
+	}
+	if err := f.remoteLeftovers(ctx, b, legacy); err != nil {
+		return err
 	}
 	if len(checked.Findings) == 0 || !f.o.Repair {
 		return nil
 	}
 	f.p.knownOn(config, legacy).Clear()
-	return f.repairRemote(ctx, opts, f.out.Problems[first:])
+	return f.repairRemote(ctx, opts, f.out.Problems[first:first+damaged])
+}
+
+// remoteLeftovers finds and removes what dead processes left on the remote.
+func (f *fsck) remoteLeftovers(ctx context.Context, b storage.Backend, legacy bool) error {
+	sweeper, ok := b.(storage.Sweeper)
+	if !ok || legacy { // both layouts are in one place
+		return nil
+	}
+	left, err := sweeper.Leftovers(ctx, f.p.now().Add(-leftoverAge))
+	if err != nil {
+		return err
+	}
+	for _, ob := range left {
+		problem := Problem{Finding: storage.Finding{What: storage.Leftover, Path: ob.Key, Size: ob.Size, Detail: "an unfinished file"},
+			Where: "remote '" + f.o.Remote + "'", Remote: f.o.Remote, Hint: "ctrx fsck --remote " + f.o.Remote + " --repair"}
+		if f.o.Repair {
+			if err := sweeper.Sweep(ctx, ob.Key); err != nil {
+				return err
+			}
+			problem.Repaired = "removed"
+		}
+		f.add(problem)
+	}
+	return nil
 }
 
 func (f *fsck) repairRemote(ctx context.Context, opts storage.TransferOptions, problems []Problem) error {

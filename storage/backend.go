@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"iter"
 	"strings"
+	"time"
 
 	"ctrx/internal/errs"
 )
@@ -85,6 +86,14 @@ var ErrReplaced = errors.New("the object was replaced meanwhile")
 // Journaler is a Backend that keeps records of unfinished work in a folder, so
 // that a later process can go on with it.
 type Journaler interface{ Journal(dir string) }
+
+// Sweeper is a Backend on which processes that die leave files behind.
+type Sweeper interface {
+	// Leftovers lists unfinished files that nothing has written to since before.
+	Leftovers(ctx context.Context, before time.Time) ([]Object, error)
+	// Sweep removes one of them.
+	Sweep(ctx context.Context, key string) error
+}
 
 // Object is what List gives.
 type Object struct {

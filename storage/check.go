@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -84,8 +85,9 @@ func (c *Cache) Check(ctx context.Context, o CheckOptions) (Checked, error) {
 	if err := g.Wait(); err != nil {
 		return k.out, fmt.Errorf("check the cache: %w", err)
 	}
+	there := k.out.there()
 	for d, tree := range k.trees {
-		if f, ok := incomplete(d, tree, k.out.Good); ok {
+		if f, ok := incomplete(d, tree, there); ok {
 			f.Path = c.Path(d)
 			k.out.Findings = append(k.out.Findings, f)
 		}
@@ -98,6 +100,18 @@ func sortFindings(all []Finding) {
 	slices.SortFunc(all, func(a, b Finding) int {
 		return strings.Compare(a.Path+"\x00"+string(a.What), b.Path+"\x00"+string(b.What))
 	})
+}
+
+// there are the objects that exist, good or bad: a damaged member is found as
+// such, and its folder is not found wanting as well.
+func (c Checked) there() map[Digest]bool {
+	there := maps.Clone(c.Good)
+	for _, f := range c.Findings {
+		if f.What == Corrupt {
+			there[f.Digest] = true
+		}
+	}
+	return there
 }
 
 // incomplete looks for the members of a directory object.

@@ -64,8 +64,9 @@ func (k *remoteCheck) run(ctx context.Context) error {
 	if err := g.Wait(); err != nil {
 		return err
 	}
+	there := k.out.there()
 	for d, tree := range k.trees {
-		if f, ok := incomplete(d, tree, k.out.Good); ok {
+		if f, ok := incomplete(d, tree, there); ok {
 			f.Path = k.key(d)
 			k.out.Findings = append(k.out.Findings, f)
 		}
