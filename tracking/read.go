@@ -105,6 +105,7 @@ type RunQuery struct {
 	OrderBy     []string
 	Max         int    // of one page; 0: 1000
 	Page        string // token of the page before
+	Deleted     bool   // deleted runs too
 }
 
 // RunPage is a page of a search.
@@ -113,7 +114,8 @@ type RunPage struct {
 	Next string // token of the next page; empty at the end
 }
 
-// SearchRuns reads one page of active runs.
+// SearchRuns reads one page of runs, the active ones unless the query says
+// otherwise.
 func (c *Client) SearchRuns(ctx context.Context, q RunQuery) (RunPage, error) {
 	in := struct {
 		Experiments []string `json:"experiment_ids"`
@@ -123,6 +125,9 @@ func (c *Client) SearchRuns(ctx context.Context, q RunQuery) (RunPage, error) {
 		OrderBy     []string `json:"order_by,omitempty"`
 		Page        string   `json:"page_token,omitempty"`
 	}{q.Experiments, q.Filter, "ACTIVE_ONLY", q.Max, q.OrderBy, q.Page}
+	if q.Deleted {
+		in.View = "ALL"
+	}
 	if in.Max == 0 {
 		in.Max = wire.DefaultSearchResults
 	}
