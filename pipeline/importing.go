@@ -248,7 +248,7 @@ func (p *Project) readSource(ctx context.Context, s *Stage, o ImportOptions) (Fe
 		}
 		return p.takeIn(ctx, p.Abs(d.Rel), tree, e, o)
 	}
-	e, err := p.urlEntryWith(ctx, d, o.FSConfig)
+	e, err := p.urlEntryWith(ctx, d)
 	if errors.Is(err, fs.ErrNotExist) {
 		err = errs.New(errs.NotFound, "The path '%s' does not exist", d.Path)
 	}
@@ -387,8 +387,8 @@ func textOptions(v dvcfile.Value) map[string]string {
 	return out
 }
 
-// urlEntryWith is urlEntry with options for the place.
-func (p *Project) urlEntryWith(ctx context.Context, d *Dependency, options map[string]string) (dvcfile.Entry, error) {
+// urlEntryWith is urlEntry that keeps the options for the place.
+func (p *Project) urlEntryWith(ctx context.Context, d *Dependency) (dvcfile.Entry, error) {
 	e, err := p.urlEntry(ctx, d)
 	if d.Recorded != nil {
 		for _, k := range d.Recorded.Extra.Keys() {
