@@ -197,7 +197,7 @@ func (k *checkout) scan(ctx context.Context) error {
 	case info.IsDir():
 		return k.scanDir(ctx)
 	}
-	f := found{info: info, link: info.Mode()&fs.ModeSymlink != 0}
+	f := found{stamp: fsx.StampOf(info), link: info.Mode()&fs.ModeSymlink != 0}
 	if f.link {
 		target, err := os.Stat(k.abs)
 		switch {
@@ -206,11 +206,11 @@ func (k *checkout) scan(ctx context.Context) error {
 		case target.IsDir():
 			return k.scanDirLink(ctx)
 		default:
-			f.info = target
+			f.stamp = fsx.StampOf(target)
 		}
 	}
-	if !f.broken && !f.info.Mode().IsRegular() {
-		return errs.New(errs.Conflict, "%s is neither a file nor a folder (%s)", k.abs, f.info.Mode().Type())
+	if !f.broken && !f.stamp.Mode.IsRegular() {
+		return errs.New(errs.Conflict, "%s is neither a file nor a folder (%s)", k.abs, f.stamp.Mode.Type())
 	}
 	out, err := k.cache.hasher.files(ctx, k.abs, []found{f})
 	if err != nil {

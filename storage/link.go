@@ -154,6 +154,13 @@ func linkUnsupported(err error) bool {
 	return errors.Is(err, errors.ErrUnsupported) || isLinkRefused(err)
 }
 
+// wantsOwn tells whether the first link type that may work makes files of their
+// own, so that any such file of the right content is in place.
+func (l *linker) wantsOwn() bool {
+	i := int(l.first.Load())
+	return i < len(l.types) && (l.types[i] == Copy || l.types[i] == Reflink)
+}
+
 // placed tells whether the workspace file is already what the first link type
 // that may work would make of the object d, given that its content is right.
 // Only that type counts: a copy is not good enough where a hardlink is wanted

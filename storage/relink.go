@@ -35,11 +35,11 @@ func (c *Cache) relink(ctx context.Context, abs string, t Tree, opts CommitOptio
 	g.SetLimit(c.opts.Jobs)
 	for i, e := range members {
 		name := join(base, e.RelPath)
-		if l.placed(e.MD5, name) {
+		if i < len(t.seen) && t.seen[i].own && l.wantsOwn() || l.placed(e.MD5, name) {
 			continue
 		}
 		g.Go(func() error {
-			if err := c.unchanged(gctx, join(abs, e.RelPath), e.MD5, t.prints, i); err != nil {
+			if err := c.unchanged(gctx, join(abs, e.RelPath), e.MD5, t.seen, i); err != nil {
 				return err
 			}
 			if err := l.place(gctx, e.MD5, name, t.IsExec, m); err != nil {
@@ -62,15 +62,15 @@ func (c *Cache) relink(ctx context.Context, abs string, t Tree, opts CommitOptio
 
 // unchanged makes sure that a workspace file about to be replaced still has the
 // content that is in the cache.
-func (c *Cache) unchanged(ctx context.Context, path string, d Digest, prints []fingerprint, i int) error {
+func (c *Cache) unchanged(ctx context.Context, path string, d Digest, known []seen, i int) error {
 	info, err := os.Stat(path)
 	if err != nil {
 		return err
 	}
-	if i < len(prints) && prints[i] == fingerprintOf(info) {
+	if i < len(known) && known[i].print == fingerprintOf(info) {
 		return nil
 	}
-	got, err := c.hasher.files(ctx, path, []found{{info: info}})
+	got, err := c.hasher.files(ctx, path, []found{{stamp: fsx.StampOf(info)}})
 	if err != nil {
 		return err
 	}
@@ -186,7 +186,7 @@ func (c *Cache) Unprotect(ctx context.Context, path, root string) error {
 	if err != nil {
 		return fmt.Errorf("unprotect: %w", err)
 	}
-	files := []found{{info: info}}
+	files := []found{{stamp: fsx.StampOf(info)}}
 	if info.IsDir() {
 		w := walker{root: abs, lenient: true}
 		if err := w.walk(ctx); err != nil {
