@@ -278,9 +278,22 @@ func memberDigests(dir DirObject) []Digest {
 	return out
 }
 
+// manyObjects is the number of objects from which on it pays to open the folders
+// that they are in.
+const manyObjects = 1000
+
 // hasAll is Has for many objects at once.
 func (c *Cache) hasAll(ctx context.Context, ds []Digest) (map[Digest]bool, error) {
 	ok := make([]bool, len(ds))
+	look := c.Has
+	if len(ds) >= manyObjects {
+		look = func(ctx context.Context, d Digest) (bool, error) {
+			if c.shelfHas(d) {
+				return true, nil
+			}
+			return c.Has(ctx, d)
+		}
+	}
 	const chunk = 256 // objects for one goroutine: a look takes microseconds
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(c.opts.Jobs)
@@ -291,7 +304,7 @@ func (c *Cache) hasAll(ctx context.Context, ds []Digest) (map[Digest]bool, error
 					return context.Cause(gctx)
 				}
 				var err error
-				if ok[i], err = c.Has(gctx, ds[i]); err != nil {
+				if ok[i], err = look(gctx, ds[i]); err != nil {
 					return err
 				}
 			}

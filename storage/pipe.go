@@ -1,6 +1,7 @@
 package storage
 
 import (
+	"bytes"
 	"context"
 	"crypto/md5"
 	"encoding/hex"
@@ -19,9 +20,30 @@ type piece struct {
 	n     int
 }
 
-// copy copies r to w and gives the digest and length of what was copied. The
-// hashing goes on beside the copying.
+// copy copies r to w and gives the digest and length of what was copied. What is
+// larger than a block is hashed beside the copying.
 func (h *Hasher) copy(ctx context.Context, w io.Writer, r io.Reader, m *meter) (Digest, int64, error) {
+	block := h.pool.Get().(*[]byte)
+	n, err := io.ReadFull(r, *block)
+	if err == nil { // a whole block: there may be more
+		return h.copyLarge(ctx, w, io.MultiReader(bytes.NewReader(*block), r), m)
+	}
+	defer h.pool.Put(block)
+	if !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
+		return "", int64(n), err
+	}
+	if _, err := w.Write((*block)[:n]); err != nil {
+		return "", int64(n), fsx.FullDisk(err)
+	}
+	m.add(int64(n))
+	data := (*block)[:n]
+	if h.alg == MD5Dos2Unix {
+		data = dos2unix(data)
+	}
+	return digestBytes(data), int64(n), nil
+}
+
+func (h *Hasher) copyLarge(ctx context.Context, w io.Writer, r io.Reader, m *meter) (Digest, int64, error) {
 	pieces := make(chan piece, pipeBlocks)
 	digest := make(chan Digest)
 	go func() {

@@ -78,19 +78,33 @@ func (b *batch) putSmall(d Digest, data []byte) error {
 	if s, err := dir.Lstat(name); err == nil && s.Mode == objectMode {
 		return nil
 	}
-	err = dir.Put(name, data, 0o666)
+	_, err = dir.Put(name, data, 0o666)
 	if errors.Is(err, fs.ErrNotExist) { // the folder was removed behind our back
 		if err := b.cache.forgetShelves(); err != nil {
 			return err
 		}
 		if dir, name, err = b.cache.shelf(d, true); err == nil {
-			err = dir.Put(name, data, 0o666)
+			_, err = dir.Put(name, data, 0o666)
 		}
 	}
 	if err != nil {
 		return err
 	}
 	return b.stored(filepath.Join(string(d[:2]), name), int64(len(data)), false)
+}
+
+// read gives the content of the object d if it is smaller than the buffer, in a
+// piece of it. ok is false where it is larger, or needs a closer look.
+func (c *Cache) read(d Digest, buf []byte) (data []byte, ok bool) {
+	dir, name, err := c.shelf(d, false)
+	if err != nil {
+		return nil, false
+	}
+	n, _, err := dir.Read(name, buf)
+	if err != nil || n == len(buf) {
+		return nil, false
+	}
+	return buf[:n], true
 }
 
 // shelfHas tells whether a file with the mode of a whole object has the name of

@@ -39,12 +39,14 @@ func (r *Root) OpenDir(name string) (*Dir, error) {
 }
 
 // Put makes name a file with the content data and the mode perm less the umask,
-// in one step and replacing what is there. Nothing is flushed: see Root.Sync.
-func (d *Dir) Put(name string, data []byte, perm fs.FileMode) error {
-	if err := d.put(name, data, perm); err != nil {
-		return FullDisk(&fs.PathError{Op: "write", Path: filepath.Join(d.name, name), Err: err})
+// in one step and replacing what is there. The stamp is that of the new file.
+// Nothing is flushed: see Root.Sync.
+func (d *Dir) Put(name string, data []byte, perm fs.FileMode) (Stamp, error) {
+	s, err := d.put(name, data, perm)
+	if err != nil {
+		return s, FullDisk(&fs.PathError{Op: "write", Path: filepath.Join(d.name, name), Err: err})
 	}
-	return nil
+	return s, nil
 }
 
 // Lstat describes a file, not following a link.

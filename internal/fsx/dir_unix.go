@@ -33,7 +33,7 @@ func openDirHandle(r *os.Root, name string) (dirHandle, error) {
 // Close lets go of the folder.
 func (h dirHandle) Close() error { return h.f.Close() }
 
-func (h dirHandle) put(name string, data []byte, perm fs.FileMode) error {
+func (h dirHandle) put(name string, data []byte, perm fs.FileMode) (Stamp, error) {
 	defer runtime.KeepAlive(h.f)
 	var tmp string
 	fd := -1
@@ -43,7 +43,7 @@ func (h dirHandle) put(name string, data []byte, perm fs.FileMode) error {
 		return err
 	})
 	if err != nil {
-		return err
+		return Stamp{}, err
 	}
 	for len(data) > 0 && err == nil {
 		var n int
@@ -51,6 +51,10 @@ func (h dirHandle) put(name string, data []byte, perm fs.FileMode) error {
 		if err == nil {
 			data = data[n:]
 		}
+	}
+	var st unix.Stat_t
+	if err == nil {
+		err = retry(func() error { return unix.Fstat(fd, &st) })
 	}
 	if e := unix.Close(fd); err == nil && !errors.Is(e, unix.EINTR) {
 		err = e
@@ -61,7 +65,7 @@ func (h dirHandle) put(name string, data []byte, perm fs.FileMode) error {
 	if err != nil {
 		unix.Unlinkat(h.fd, tmp, 0)
 	}
-	return err
+	return stampOf(&st), err
 }
 
 func (h dirHandle) lstat(name string) (Stamp, error) {

@@ -19,16 +19,20 @@ func openDirHandle(r *os.Root, name string) (dirHandle, error) {
 // Close lets go of the folder.
 func (h dirHandle) Close() error { return h.root.Close() }
 
-func (h dirHandle) put(name string, data []byte, perm fs.FileMode) error {
+func (h dirHandle) put(name string, data []byte, perm fs.FileMode) (Stamp, error) {
 	t, err := createTemp(h.root, name, perm)
 	if err != nil {
-		return err
+		return Stamp{}, err
 	}
 	defer t.Discard()
 	if _, err := t.Write(data); err != nil {
-		return err
+		return Stamp{}, err
 	}
-	return t.Publish(Fast)
+	info, err := t.Stat()
+	if err != nil {
+		return Stamp{}, err
+	}
+	return StampOf(info), t.Publish(Fast)
 }
 
 func (h dirHandle) lstat(name string) (Stamp, error) {
