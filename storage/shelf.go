@@ -79,7 +79,7 @@ func (b *batch) putSmall(d Digest, data []byte) error {
 		return nil
 	}
 	_, err = dir.Put(name, data, 0o666)
-	if errors.Is(err, fs.ErrNotExist) { // the folder was removed behind our back
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrClosed) { // the folder was removed behind our back
 		if err := b.cache.forgetShelves(); err != nil {
 			return err
 		}
