@@ -47,6 +47,7 @@ type runDescription struct {
 	Ref   string            // experiment ref, "" for repro
 	Entry string            // "exp run", "repro"
 	Home  *pipeline.Project // the user's project, where that is another than the one that runs
+	Steps []pipeline.Step   // of the plan
 }
 
 // tracker is the MLflow side of one run. With tracking off its methods do
@@ -59,6 +60,10 @@ type tracker struct {
 	run     *tracking.Run
 	stop    func() error
 	env     []string
+
+	description runDescription
+	seen        seen         // as it was logged last
+	earlier     *earlierRuns // nil while the run itself is spooled
 }
 
 // cleanUpTime bounds what is still sent after the run's context has ended.
@@ -67,7 +72,7 @@ const cleanUpTime = 30 * time.Second
 // startTracking opens the MLflow run and logs the parameters as they are now,
 // with the overrides applied.
 func startTracking(ctx context.Context, p *pipeline.Project, ix *pipeline.Index, d runDescription, o TrackOptions) (*tracker, error) {
-	t := &tracker{project: p, index: ix, options: o, stop: func() error { return nil }}
+	t := &tracker{project: p, index: ix, options: o, stop: func() error { return nil }, description: d}
 	if o.Off {
 		return t, nil
 	}
@@ -82,9 +87,15 @@ func startTracking(ctx context.Context, p *pipeline.Project, ix *pipeline.Index,
 	if t.run, err = client.StartRun(ctx, tracking.RunSpec{Name: d.Name, User: o.User, Tags: t.startTags(d), StartTime: o.Config.Now()}); err != nil {
 		return nil, errors.Join(fmt.Errorf("start the MLflow run: %w", err), client.Close())
 	}
+	if !t.run.Spooled() {
+		t.earlier = settleEarlier(ctx, cmp.Or(d.Home, p), o.Config)
+	}
 	params, err := t.params(ctx)
 	if err == nil {
 		err = t.run.LogParams(ctx, params)
+	}
+	if err == nil {
+		err = t.logStart(ctx)
 	}
 	if err == nil {
 		err = t.exposeToStages(ctx)
@@ -120,7 +131,7 @@ func (t *tracker) abandon(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanUpTime)
 	defer cancel()
 	_ = t.run.Finish(ctx, tracking.Failed, t.options.Config.Now())
-	t.close()
+	t.close(ctx)
 }
 
 // exposeToStages makes mlflow.log_metric in training code land in this run.
@@ -141,10 +152,11 @@ func (t *tracker) exposeToStages(ctx context.Context) error {
 // Environ is what stage commands see of the run.
 func (t *tracker) Environ() []string { return t.env }
 
-func (t *tracker) close() {
+func (t *tracker) close(ctx context.Context) {
 	if t.client == nil {
 		return
 	}
+	t.earlier.end(ctx)
 	if err := errors.Join(t.stop(), t.client.Close()); err != nil {
 		t.project.Warn("close tracking: %v", err)
 	}
@@ -166,17 +178,17 @@ func (o TrackOptions) startTags(entry string) []tracking.Tag {
 func (t *tracker) startTags(d runDescription) []tracking.Tag {
 	tags := append(t.options.startTags(d.Entry), t.options.Tags...)
 	if d.Ref != "" {
-		tags = append(tags, tracking.Tag{Key: "ctrx.experiment", Value: d.Name}, tracking.Tag{Key: "ctrx.experiment.ref", Value: d.Ref})
+		tags = append(tags, tracking.Tag{Key: "ctrx.experiment", Value: d.Name}, tracking.Tag{Key: refTag, Value: d.Ref})
 	}
 	if d.Head.Commit == "" {
 		return tags
 	}
-	tags = append(tags, tracking.Tag{Key: "mlflow.source.git.commit", Value: d.Head.Commit})
+	tags = append(tags, tracking.Tag{Key: baseTag, Value: d.Head.Commit})
 	if d.Head.Branch != "" {
 		tags = append(tags, tracking.Tag{Key: "mlflow.source.git.branch", Value: d.Head.Branch})
 	}
 	if url, ok := t.project.Git.RemoteURL("origin"); ok {
-		tags = append(tags, tracking.Tag{Key: "mlflow.source.git.repoURL", Value: tracking.Redact(url)})
+		tags = append(tags, tracking.Tag{Key: "mlflow.source.git.repoURL", Value: redactGit(url)})
 	}
 	return append(tags, tracking.Tag{Key: "mlflow.source.git.dirty", Value: fmt.Sprint(d.Dirty)})
 }
@@ -235,42 +247,33 @@ func (t *tracker) logResults(ctx context.Context, outcome *Outcome, status track
 	}
 	var tags []tracking.Tag
 	if outcome.Commit != "" {
-		tags = append(tags, tracking.Tag{Key: "ctrx.experiment.commit", Value: outcome.Commit})
+		tags = append(tags, tracking.Tag{Key: commitTag, Value: outcome.Commit})
 	}
 	if digest := lockDigest(t.project); digest != "" {
-		tags = append(tags, tracking.Tag{Key: "ctrx.dvc_lock.md5", Value: digest})
+		tags = append(tags, tracking.Tag{Key: lockTag, Value: digest})
 	}
 	return errors.Join(
 		t.run.LogMetrics(ctx, metrics),
 		t.run.SetTags(ctx, tags),
-		t.run.LogInputs(ctx, t.inputs()),
+		t.run.LogInputs(ctx, t.inputs(results.Stages)),
 		t.logArtifacts(ctx),
+		t.logProvenance(ctx, outcome, results.Stages),
 	)
 }
 
 // lockDigest is the MD5 of the dvc.lock where the user stands, or of the root.
 func lockDigest(p *pipeline.Project) string {
-	data, err := os.ReadFile(p.Abs(path.Join(p.Dir, "dvc.lock")))
+	return cmp.Or(fileMD5(p.Abs(path.Join(p.Dir, "dvc.lock"))), fileMD5(p.Abs("dvc.lock")))
+}
+
+// fileMD5 is "" where there is no such file.
+func fileMD5(name string) string {
+	data, err := os.ReadFile(name)
 	if err != nil {
-		if data, err = os.ReadFile(p.Abs("dvc.lock")); err != nil {
-			return ""
-		}
+		return ""
 	}
 	sum := md5.Sum(data)
 	return hex.EncodeToString(sum[:])
-}
-
-// inputs are the data that the pipeline reads and does not make itself, with
-// their content hashes.
-func (t *tracker) inputs() []tracking.Dataset {
-	var found []tracking.Dataset
-	for _, in := range t.index.Inputs() {
-		found = append(found, tracking.Dataset{
-			Name: in.Rel, Digest: in.Digest.Hex(), SourceType: "local",
-			Source: fmt.Sprintf(`{"uri": %q}`, in.Rel), Context: "input",
-		})
-	}
-	return found
 }
 
 func (t *tracker) logArtifacts(ctx context.Context) error {

@@ -160,7 +160,7 @@ func (o TrackingServerOptions) bucket(ctx context.Context) (server.ObjectStore, 
 	if strings.EqualFold(o.Env("MLFLOW_S3_IGNORE_TLS"), "true") {
 		config["ssl_verify"] = "false"
 	}
-	backend, err := remote.Open(ctx, "MLflow artifacts", config, "", o.Env)
+	backend, err := remote.Open(ctx, "MLflow artifacts", config, "", remote.Access{Env: o.Env})
 	if err != nil {
 		return nil, err
 	}

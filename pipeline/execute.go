@@ -36,6 +36,16 @@ type Result struct {
 	Settled  []*Stage                      // what is up to date now: Ran and skipped
 	Failed   []*Stage                      // stages whose command or outputs failed
 	Entries  map[string]*dvcfile.StageLock // what was recorded for Ran, by address
+	Done     []StageDone                   // what became of each step that had its turn
+}
+
+// StageDone is what became of one step of a plan.
+type StageDone struct {
+	Stage  *Stage
+	Action Action        // as decided when its turn came: behind a stage that ran a step is decided again
+	Reason string        // why, in a few words
+	Took   time.Duration // of the commands; 0 where none ran
+	Err    error
 }
 
 // Execute carries a plan out: Jobs steps at a time, a step when those are done
@@ -68,6 +78,7 @@ func (p *Project) Execute(ctx context.Context, lock *RepoLock, g *Graph, steps [
 	byPlan := func(a, b *Stage) int { return cmp.Compare(x.place[a], x.place[b]) }
 	slices.SortFunc(x.r.Ran, byPlan)
 	slices.SortFunc(x.r.Settled, byPlan)
+	slices.SortFunc(x.r.Done, func(a, b StageDone) int { return byPlan(a.Stage, b.Stage) })
 	if x.failure != nil {
 		return x.r, x.failure
 	}
@@ -107,6 +118,7 @@ type task struct {
 // outcome is what became of a task.
 type outcome struct {
 	task     *task
+	step     Step               // as decided last
 	entry    *dvcfile.StageLock // what to record; nil when nothing was done
 	acted    bool               // did something, or would have in a dry run
 	executed bool               // its commands ran, whole or not
@@ -220,6 +232,7 @@ func (x *executor) settle(ctx context.Context, out outcome) {
 		x.history.add(x.p, s, out, x.o)
 	}
 	x.talked = out.acted && x.o.Jobs <= 1
+	x.r.Done = append(x.r.Done, StageDone{Stage: s, Action: out.step.Action, Reason: out.step.Reason(), Took: out.took, Err: out.err})
 	switch {
 	case out.err != nil:
 		x.failed(t, out.err)

@@ -257,7 +257,7 @@ func (p *Project) collectOther(ctx context.Context, dir string, o GCOptions, u u
 	if !filepath.IsAbs(dir) {
 		dir = filepath.Join(p.Abs(p.Dir), dir)
 	}
-	other, err := Open(ctx, OpenOptions{Dir: dir, Args: p.args, Env: p.env, Sink: p.sink, Now: p.now})
+	other, err := Open(ctx, OpenOptions{Dir: dir, Args: p.args, Env: p.env, Sink: p.sink, Now: p.now, Ask: p.ask})
 	if err != nil {
 		return fmt.Errorf("project %s: %w", dir, err)
 	}

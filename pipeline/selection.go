@@ -7,7 +7,6 @@ import (
 	"slices"
 
 	"ctrx/pipeline/dvcfile"
-	"ctrx/storage"
 )
 
 // selectedOutput is an output, or a part of one, that a data command works on.
@@ -78,47 +77,6 @@ func outputsOf(stages []*Stage) []selectedOutput {
 		}
 	}
 	return outs
-}
-
-// Input is data that the pipeline reads and does not make itself.
-type Input struct {
-	Rel    string
-	Digest storage.Digest
-}
-
-// Inputs lists the recorded inputs of all stages: dependencies that no stage of
-// a dvc.yaml makes, as they were recorded.
-func (ix *Index) Inputs() []Input {
-	made := map[string]bool{}
-	for _, s := range ix.Stages {
-		for _, o := range s.Outs {
-			if !s.IsData() {
-				made[o.Rel] = true
-			}
-		}
-	}
-	isMade := func(rel string) bool {
-		for ; !made[rel]; rel = path.Dir(rel) {
-			if rel == "." || rel == "/" {
-				return false
-			}
-		}
-		return true
-	}
-	var found []Input
-	seen := map[Input]bool{}
-	for _, s := range ix.Stages {
-		for _, d := range s.Deps {
-			if s.IsData() || d.Rel == "" || d.Recorded == nil || isMade(d.Rel) {
-				continue
-			}
-			if in := (Input{Rel: d.Rel, Digest: d.Recorded.Digest}); !seen[in] {
-				seen[in] = true
-				found = append(found, in)
-			}
-		}
-	}
-	return found
 }
 
 // plotSpecFiles gives the files that a plot at the top of a dvc.yaml is drawn

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"path"
 	"path/filepath"
@@ -247,7 +248,10 @@ func (p *Project) openRemote(ctx context.Context, name string) (storage.Backend,
 	if err != nil {
 		return nil, nil, err
 	}
-	b, err := remote.Open(ctx, name, config, filepath.Join(p.Root, ".dvc"), lookup(p.env))
+	b, err := remote.Open(ctx, name, config, filepath.Join(p.Root, ".dvc"), p.access())
+	if c, ok := b.(io.Closer); ok {
+		p.opened = append(p.opened, c)
+	}
 	return b, config, err
 }
 

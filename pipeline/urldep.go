@@ -59,7 +59,7 @@ func (p *Project) urlEntry(ctx context.Context, d *Dependency) (dvcfile.Entry, e
 	if err != nil {
 		return dvcfile.Entry{}, err
 	}
-	c, err := place.Describe(ctx, lookup(p.env))
+	c, err := place.Describe(ctx, p.access())
 	if err != nil {
 		err = fmt.Errorf("dependency '%s': %w", d.Path, err)
 		if kind := errs.KindOf(err); kind == errs.ProjectFile && len(errs.Findings(err)) == 0 {
@@ -67,7 +67,7 @@ func (p *Project) urlEntry(ctx context.Context, d *Dependency) (dvcfile.Entry, e
 		}
 		return dvcfile.Entry{}, err
 	}
-	e := dvcfile.Entry{Path: d.Path, Hash: "md5", Digest: c.Digest, HasSize: true, HasNFiles: c.Digest != ""}
+	e := dvcfile.Entry{Path: d.Path, Hash: "md5", Digest: c.Digest, HasSize: true, HasNFiles: c.NFiles > 0}
 	e.Meta.Size, e.Meta.NFiles = c.Size, c.NFiles
 	switch {
 	case c.ETag != "":

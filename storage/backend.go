@@ -35,7 +35,8 @@ import (
 //
 // List gives all objects whose key begins with prefix (any string, not just
 // folders), in any order, once each. After an error it ends. Objects put or
-// deleted meanwhile may or may not be among them.
+// deleted meanwhile may or may not be among them. A store that cannot list or
+// delete, as a web server, gives an error that wraps errors.ErrUnsupported.
 //
 // Errors are those of the first call that matters; a transient one (a reset
 // connection, a server that asks for patience) says so by IsTransient, after

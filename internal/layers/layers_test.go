@@ -69,20 +69,24 @@ var systems = []string{"linux", "darwin", "windows"}
 
 // owners says which folders may import a third-party module (by prefix).
 var owners = map[string][]string{
-	"github.com/aws/":                 {"ctrx/storage/s3"},
-	"github.com/go-git/":              {"ctrx/gitops"},
-	"gopkg.in/yaml.v3":                {"ctrx/internal/settings", "ctrx/pipeline/dvcfile"},
-	"github.com/pelletier/go-toml/":   {"ctrx/pipeline/dvcfile", "ctrx/pipeline/pyenv"},
-	"gonum.org/v1/gonum/":             {"ctrx/experiment/sweep"},
-	"gonum.org/v1/plot":               {"ctrx/report/plots/svg"},
-	"modernc.org/sqlite":              {"ctrx/tracking/server"},
-	"github.com/spf13/":               {"ctrx/cmd/internal/cli"},
-	"github.com/vbauerster/mpb/":      {"ctrx/cmd/internal/cli"},
-	"golang.org/x/term":               {"ctrx/cmd/internal/cli"},
-	"golang.org/x/sync":               {"ctrx/internal/fsx", "ctrx/storage", "ctrx/pipeline", "ctrx/tracking", "ctrx/gitops", "ctrx/experiment"},
-	"golang.org/x/sys":                {"ctrx/internal/fsx", "ctrx/internal/process", "ctrx/storage", "ctrx/pipeline", "ctrx/gitops"},
-	"github.com/rclone/gofakes3":      {"ctrx/storage/s3", "ctrx/storage/remote"},
-	"github.com/rogpeppe/go-internal": {"ctrx/cmd/ctrx"},
+	"github.com/aws/":                  {"ctrx/storage/s3"},
+	"github.com/go-git/":               {"ctrx/gitops"},
+	"gopkg.in/yaml.v3":                 {"ctrx/internal/settings", "ctrx/pipeline/dvcfile"},
+	"github.com/pelletier/go-toml/":    {"ctrx/pipeline/dvcfile", "ctrx/pipeline/pyenv"},
+	"gonum.org/v1/gonum/":              {"ctrx/experiment/sweep"},
+	"gonum.org/v1/plot":                {"ctrx/report/plots/svg"},
+	"modernc.org/sqlite":               {"ctrx/tracking/server"},
+	"github.com/spf13/":                {"ctrx/cmd/internal/cli"},
+	"github.com/vbauerster/mpb/":       {"ctrx/cmd/internal/cli"},
+	"golang.org/x/term":                {"ctrx/cmd/internal/cli"},
+	"golang.org/x/sync":                {"ctrx/internal/fsx", "ctrx/storage", "ctrx/pipeline", "ctrx/tracking", "ctrx/gitops", "ctrx/experiment", "ctrx/bench"},
+	"golang.org/x/sys":                 {"ctrx/internal/fsx", "ctrx/internal/process", "ctrx/storage", "ctrx/pipeline", "ctrx/gitops", "ctrx/bench"},
+	"github.com/pkg/sftp":              {"ctrx/storage/ssh", "ctrx/internal/testserver"},
+	"github.com/kevinburke/ssh_config": {"ctrx/storage/ssh"},
+	"golang.org/x/crypto/ssh":          {"ctrx/storage/ssh", "ctrx/internal/testserver"},
+	"github.com/icholy/digest":         {"ctrx/storage/web"},
+	"github.com/rclone/gofakes3":       {"ctrx/storage/s3", "ctrx/storage/remote"},
+	"github.com/rogpeppe/go-internal":  {"ctrx/cmd/ctrx"},
 }
 
 func TestLayers(t *testing.T) {

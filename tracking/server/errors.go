@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"mime"
 	"net/http"
@@ -13,6 +14,7 @@ import (
 	sqlite3 "modernc.org/sqlite/lib"
 
 	"ctrx/internal/errs"
+	"ctrx/internal/fsx"
 	"ctrx/tracking/wire"
 )
 
@@ -24,6 +26,7 @@ type apiError struct {
 	status  int // 0: from the code
 
 	errorClass string // "": from the code
+	page       string // an HTML page that is the answer instead
 }
 
 func (e *apiError) Error() string { return e.message }
@@ -46,13 +49,27 @@ func tooLong(what string, limit int) error {
 	return invalid("'%s' exceeds the maximum length of %d characters", what, limit)
 }
 
+// notFoundError is the answer where no call has that path. Clients below /api/
+// get the page that a real server sends, the interface in a browser, which
+// reads every answer, gets JSON.
 func notFoundError(r *http.Request) error {
-	return &apiError{code: wire.EndpointNotFound, message: fmt.Sprintf("No API found for '%s %s'", r.Method, r.URL.Path)}
+	return &apiError{code: wire.EndpointNotFound, message: fmt.Sprintf("No API found for '%s %s'", r.Method, r.URL.Path),
+		page: errorPage(r, "404 Not Found", "The requested URL was not found on the server. If you entered the URL manually please check your spelling and try again.")}
 }
 
+// methodError likewise where the path knows other methods only.
 func methodError(r *http.Request) error {
 	return &apiError{code: wire.EndpointNotFound, status: http.StatusMethodNotAllowed,
-		message: fmt.Sprintf("The method %s is not allowed for '%s'", r.Method, r.URL.Path)}
+		message: fmt.Sprintf("The method %s is not allowed for '%s'", r.Method, r.URL.Path),
+		page:    errorPage(r, "405 Method Not Allowed", "The method is not allowed for the requested URL.")}
+}
+
+func errorPage(r *http.Request, title, text string) string {
+	if !strings.HasPrefix(r.URL.Path, "/api/") {
+		return ""
+	}
+	_, name, _ := strings.Cut(title, " ")
+	return fmt.Sprintf("<!doctype html>\n<html lang=en>\n<title>%s</title>\n<h1>%s</h1>\n<p>%s</p>\n", title, name, text)
 }
 
 func (e *apiError) httpStatus() int {
@@ -107,9 +124,14 @@ func asAPIError(err error) *apiError {
 		switch db.Code() & 0xff {
 		case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED:
 			return &apiError{code: wire.TemporarilyUnavail, message: "The tracking database is locked by another process: " + err.Error()}
+		case sqlite3.SQLITE_FULL:
+			return &apiError{code: wire.TemporarilyUnavail, message: "No space is left where the tracking database is: " + err.Error()}
 		case sqlite3.SQLITE_CONSTRAINT:
 			return &apiError{code: "BAD_REQUEST", message: err.Error()}
 		}
+	}
+	if full := fsx.FullDisk(err); full != err { //nolint:errorlint // it wraps what is a full disk
+		return &apiError{code: wire.TemporarilyUnavail, message: full.Error()}
 	}
 	if errors.Is(err, fs.ErrNotExist) {
 		return &apiError{code: wire.ResourceDoesNotExist, message: err.Error()}
@@ -123,6 +145,12 @@ func asAPIError(err error) *apiError {
 
 func writeError(w http.ResponseWriter, err error) {
 	e := asAPIError(err)
+	if e.page != "" {
+		w.Header().Set("Content-Type", "text/html; charset=utf-8")
+		w.WriteHeader(e.httpStatus())
+		_, _ = io.WriteString(w, e.page)
+		return
+	}
 	state, class := e.class()
 	if e.errorClass != "" {
 		state, class = "KAM04", e.errorClass

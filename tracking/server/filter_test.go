@@ -181,10 +181,19 @@ func FuzzFilter(f *testing.F) {
 		if total > len(filter) {
 			t.Fatalf("tokens are longer than %q", filter)
 		}
-		q, err := runsSQL([]int64{0}, "ALL", filter, nil, func(clause) bool { return true }, false)
+		search, err := parseRunSearch([]int64{0}, "ALL", filter, nil)
 		if err == nil {
-			if _, err := db.ExecContext(t.Context(), q.text, q.args...); err != nil {
-				t.Errorf("%q made %s: %v", filter, q.text, err)
+			plans := []plan{{}, {window: 7}}
+			for i := range search.conditions {
+				if search.conditions[i].clauses[0].table() != "" {
+					plans = append(plans, plan{driver: &search.conditions[i]})
+				}
+			}
+			for _, p := range plans {
+				q := search.sql(p)
+				if _, err := db.ExecContext(t.Context(), q.text, q.args...); err != nil {
+					t.Errorf("%q made %s: %v", filter, q.text, err)
+				}
 			}
 		}
 		if q, err := experimentSQL(experimentQuery{Filter: text{value: filter}}); err == nil {
@@ -192,7 +201,8 @@ func FuzzFilter(f *testing.F) {
 				t.Errorf("%q made %s: %v", filter, q.text, err)
 			}
 		}
-		if q, err := runsSQL([]int64{0}, "ALL", "", []string{filter}, nil, true); err == nil {
+		if search, err := parseRunSearch([]int64{0}, "ALL", "", []string{filter}); err == nil {
+			q := search.sql(plan{ranked: tableOf(search.order[0].entity) != ""})
 			if _, err := db.ExecContext(t.Context(), q.text, q.args...); err != nil {
 				t.Errorf("order by %q made %s: %v", filter, q.text, err)
 			}

@@ -20,10 +20,22 @@ var schemaSQL string
 const Revision = "6953534de441"
 
 // indexSQL adds what MLflow's schema lacks for searches over many runs: the
-// runs of an experiment by time, and the runs by the value of a metric. MLflow
-// ignores indexes that it does not know, and its migrations keep them.
+// runs of an experiment by time, and the runs by the value of a metric, a
+// parameter or a short tag. Notes and patches are tags too, and those are not
+// kept twice. MLflow ignores indexes that it does not know, and its migrations
+// keep them.
 const indexSQL = `CREATE INDEX IF NOT EXISTS ctrx_runs_by_time ON runs (experiment_id, lifecycle_stage, start_time DESC, run_uuid);
-CREATE INDEX IF NOT EXISTS ctrx_latest_metrics_by_value ON latest_metrics ("key", value, is_nan, run_uuid);`
+CREATE INDEX IF NOT EXISTS ctrx_latest_metrics_by_value ON latest_metrics ("key", value, is_nan, run_uuid);
+CREATE INDEX IF NOT EXISTS ctrx_params_by_value ON params ("key", value, run_uuid);
+CREATE INDEX IF NOT EXISTS ctrx_tags_by_value ON tags ("key", value, run_uuid) WHERE length(value) <= 200;`
+
+// shortTagLength is the longest value, in characters, in ctrx_tags_by_value;
+// shortTag is its condition, which a query on tags x must repeat for SQLite to
+// use it.
+const (
+	shortTagLength = 200
+	shortTag       = "length(x.value) <= 200"
+)
 
 // coreColumns lists the tables this package reads and writes, with the columns
 // it names. Newer revisions may add to them, and did.

@@ -1,13 +1,10 @@
 package server
 
 import (
-	"context"
-	"database/sql"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -18,8 +15,6 @@ import (
 type query struct {
 	text string
 	args []any
-
-	ranked bool // it reads the runs that have a metric, in the order of the metric
 }
 
 func (q *query) add(text string, args ...any) {
@@ -116,57 +111,6 @@ func (l literal) argument() any {
 	return f
 }
 
-// runClause appends the condition of one filter clause on runs r.
-func (q *query) runClause(c clause) {
-	exists := func(table string) {
-		q.add("EXISTS (SELECT 1 FROM "+table+` x WHERE x.run_uuid = r.run_uuid AND x."key" = ? AND `, c.key)
-	}
-	switch {
-	case c.op == "IS NULL" || c.op == "IS NOT NULL":
-		not := "NOT "
-		if c.op == "IS NOT NULL" {
-			not = ""
-		}
-		table := map[string]string{entityTag: "tags", entityParam: "params"}[c.entity]
-		q.add(not+"EXISTS (SELECT 1 FROM "+table+` x WHERE x.run_uuid = r.run_uuid AND x."key" = ?)`, c.key)
-	case c.entity == entityMetric:
-		exists("latest_metrics")
-		// NaN is stored as 0: it satisfies != and nothing else.
-		if c.op == "!=" {
-			q.add("(x.is_nan OR ")
-		} else {
-			q.add("(NOT x.is_nan AND ")
-		}
-		q.compare("x.value", c)
-		q.add("))")
-	case c.entity == entityParam:
-		exists("params")
-		q.compare("x.value", c)
-		q.add(")")
-	case c.entity == entityTag:
-		exists("tags")
-		q.compare("x.value", c)
-		q.add(")")
-	case c.entity == entityDataset:
-		q.add("EXISTS (SELECT 1 FROM inputs i JOIN datasets d ON d.dataset_uuid = i.source_id")
-		column := "d." + c.key
-		if c.key == "context" {
-			q.add(" JOIN input_tags t ON t.input_uuid = i.input_uuid AND t.name = ?", wire.TagDataContext)
-			column = "t.value"
-		}
-		q.add(" WHERE i.destination_id = r.run_uuid AND ")
-		q.compare(column, c)
-		q.add(")")
-	case attributeColumn(c.key) == "r.name":
-		// Runs of old MLflow have their name in the tag only.
-		q.add(`EXISTS (SELECT 1 FROM tags x WHERE x.run_uuid = r.run_uuid AND x."key" = ? AND `, wire.TagRunName)
-		q.compare("x.value", c)
-		q.add(")")
-	default:
-		q.compare(attributeColumn(c.key), c)
-	}
-}
-
 // attributeColumn maps an attribute key to its column in runs r.
 func attributeColumn(key string) string {
 	switch key {
@@ -215,87 +159,6 @@ func (o order) direction() string {
 	return " ASC"
 }
 
-// runsSQL makes the query that selects and sorts runs.
-//
-// narrow tells of a clause about a metric that few runs fulfil it; then the
-// query begins there and not at the newest run. ranked asks for the runs that
-// have the metric of the first key of the order only, read in that order from
-// an index: those come first in any case, so a page that is full of them is
-// the right one. It is ignored where the order has no such key.
-func runsSQL(experiments []int64, view viewType, filter string, orderBy []string, narrow func(clause) bool, ranked bool) (query, error) {
-	words := runVocabulary()
-	clauses, err := parseFilter(filter, words)
-	if err != nil {
-		return query{}, err
-	}
-	few := make([]bool, len(clauses))
-	begin := "r.experiment_id" // the index of runs
-	for i, c := range clauses {
-		if few[i] = c.entity == entityMetric && narrow(c); few[i] {
-			begin = "+r.experiment_id" // not that index
-		}
-	}
-	q := query{text: "SELECT " + runColumns + " FROM runs r"}
-	var sorting []string
-	var seen []order
-	orderable := []string{"Created", "artifact_uri", "created", "end_time", "run_id", "run_name", "start_time", "status", "user_id"}
-	for i, s := range orderBy {
-		o, err := parseOrder(s, words, orderable)
-		if err != nil {
-			return q, err
-		}
-		if slices.ContainsFunc(seen, func(x order) bool { return x.entity == o.entity && x.key == o.key }) {
-			return q, refuse(wire.InternalError, "`order_by` contains duplicate fields: %v", orderBy)
-		}
-		seen = append(seen, o)
-		column := attributeColumn(o.key)
-		last := fmt.Sprintf("(%s IS NULL)", column)
-		if table := map[string]string{entityMetric: "latest_metrics", entityParam: "params", entityTag: "tags"}[o.entity]; table != "" {
-			alias := "o" + strconv.Itoa(i)
-			if ranked && i == 0 && o.entity == entityMetric {
-				q.text = "SELECT " + runColumns + " FROM latest_metrics o0 CROSS JOIN runs r ON r.run_uuid = o0.run_uuid AND o0.\"key\" = ? AND NOT o0.is_nan"
-				q.args = append(q.args, o.key)
-				q.ranked = true
-				begin = "+r.experiment_id"
-				sorting = append(sorting, "o0.value"+o.direction())
-				continue
-			}
-			q.add(fmt.Sprintf(` LEFT JOIN %s %s ON %s.run_uuid = r.run_uuid AND %s."key" = ?`, table, alias, alias, alias), o.key)
-			column = alias + ".value"
-			last = fmt.Sprintf("(%s IS NULL)", column)
-			if o.entity == entityMetric {
-				last = fmt.Sprintf("CASE WHEN %s.is_nan THEN 1 WHEN %s IS NULL THEN 2 ELSE 0 END", alias, column)
-			}
-		} else if o.entity == entityDataset {
-			return q, invalid("Invalid identifier type '%s'", o.entity)
-		}
-		sorting = append(sorting, last, column+o.direction())
-	}
-	q.add(" WHERE " + begin + " IN (")
-	for i, id := range experiments {
-		if i > 0 {
-			q.add(", ")
-		}
-		q.add("?", id)
-	}
-	q.add(") AND " + view.where("r.lifecycle_stage"))
-	for i, c := range clauses {
-		q.add(" AND ")
-		if few[i] && !ranked {
-			q.add(`r.run_uuid IN (SELECT x.run_uuid FROM latest_metrics x WHERE x."key" = ? AND NOT x.is_nan AND `, c.key)
-			q.compare("x.value", c)
-			q.add(")")
-			continue
-		}
-		q.runClause(c)
-	}
-	if !slices.ContainsFunc(seen, func(o order) bool { return o.entity == entityAttribute && attributeColumn(o.key) == "r.start_time" }) {
-		sorting = append(sorting, "r.start_time DESC")
-	}
-	q.add(" ORDER BY " + strings.Join(append(sorting, "r.run_uuid"), ", "))
-	return q, nil
-}
-
 // runQuery is a search over runs.
 type runQuery struct {
 	Experiments []string `json:"experiment_ids"`
@@ -318,72 +181,6 @@ func (s *Server) searchRuns(r *http.Request) (any, error) {
 		return nil, err
 	}
 	return s.search(r.Context(), in)
-}
-
-func (s *Server) search(ctx context.Context, in runQuery) (*runPage, error) {
-	limit, err := pageSize(in.MaxResults)
-	if err != nil {
-		return nil, err
-	}
-	offset, err := pageOffset(in.PageToken.value)
-	if err != nil {
-		return nil, err
-	}
-	experiments := make([]int64, len(in.Experiments))
-	for i, id := range in.Experiments {
-		if experiments[i], err = parseExperimentID(id); err != nil {
-			return nil, err
-		}
-	}
-	var answer runPage
-	err = s.store.read(ctx, func(tx *sql.Tx) error {
-		for _, ranked := range []bool{true, false} {
-			if ranked && (len(in.OrderBy) == 0 || s.store.memory) {
-				continue
-			}
-			q, err := runsSQL(experiments, in.View, in.Filter.value, in.OrderBy, narrowMetric(ctx, tx), ranked)
-			if err != nil {
-				return err
-			}
-			if ranked && !q.ranked {
-				continue
-			}
-			answer.Runs = nil
-			err = q.page(ctx, tx, limit, offset, func(row scanner) error {
-				info, err := scanRun(row)
-				answer.Runs = append(answer.Runs, wire.Run{Info: info, Outputs: &wire.RunOutput{}})
-				return err
-			})
-			if err != nil {
-				return err
-			}
-			if len(answer.Runs) > limit {
-				break
-			}
-		}
-		if len(answer.Runs) > limit {
-			answer.Runs, answer.NextPage = answer.Runs[:limit], pageToken(offset+limit)
-		}
-		return fillRuns(ctx, tx, answer.Runs)
-	})
-	return &answer, err
-}
-
-// narrowMetric looks whether a clause about a metric leaves few runs, without
-// counting them all.
-func narrowMetric(ctx context.Context, tx *sql.Tx) func(clause) bool {
-	const few = 2000
-	return func(c clause) bool {
-		if c.op == "!=" || c.list != nil || strings.HasPrefix(c.op, "IS") {
-			return false
-		}
-		q := query{}
-		q.add(`SELECT count(*) FROM (SELECT 1 FROM latest_metrics x WHERE x."key" = ? AND NOT x.is_nan AND `, c.key)
-		q.compare("x.value", c)
-		q.add(" LIMIT ?)", few)
-		var n int
-		return tx.QueryRowContext(ctx, q.text, q.args...).Scan(&n) == nil && n < few
-	}
 }
 
 // experimentSQL makes the query of an experiments/search.

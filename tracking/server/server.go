@@ -186,7 +186,7 @@ func (s *Server) serverInfo(*http.Request) (any, error) {
 		Features          struct {
 			Gateway bool `json:"gateway"`
 		} `json:"features_enabled"`
-	}{StoreType: "SqlStore"}, nil
+	}{StoreType: "SqlStore", PresignedRun: true, PresignedModel: true}, nil
 }
 
 // millis is the present in milliseconds since 1970.

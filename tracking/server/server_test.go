@@ -167,8 +167,6 @@ func TestRefusals(t *testing.T) {
 		{"runs/search", m{"experiment_ids": []string{"0"}, "order_by": []string{"bogus DESC"}}, 400, code400, "Invalid attribute key 'bogus' specified."},
 		{"runs/search", m{"experiment_ids": []string{"0"}, "page_token": "!"}, 400, code400, "Invalid page token"},
 		{"metrics/get-history?run_id=" + run + "&metric_key=m&max_results=0", nil, 400, code400, "It must be a positive integer."},
-		{"runs/nope", m{}, 404, "ENDPOINT_NOT_FOUND", "No API found for 'POST /api/2.0/mlflow/runs/nope'"},
-		{"runs/create", nil, 405, "ENDPOINT_NOT_FOUND", "not allowed"},
 		{"runs/create", "{bad", 400, "BAD_REQUEST", "not the JSON object"},
 		{"runs/create", "[1]", 400, "BAD_REQUEST", "not the JSON object"},
 	} {
@@ -183,6 +181,27 @@ func TestRefusals(t *testing.T) {
 		}
 		if status != c.status || e.Code != c.code || !strings.Contains(e.Message, c.text) {
 			t.Errorf("%s %v:\n got %d %s %s\nwant %d %s %s", c.call, c.body, status, e.Code, e.Message, c.status, c.code, c.text)
+		}
+	}
+}
+
+// Paths and methods that no call has: a page below /api/, as a real server
+// sends it, and JSON for the interface.
+func TestNoSuchCall(t *testing.T) {
+	f := newFixture(t)
+	for _, c := range []struct {
+		method, path string
+		status       int
+		want         string
+	}{
+		{"POST", "/api/2.0/mlflow/runs/nope", 404, "<!doctype html>\n<html lang=en>\n<title>404 Not Found</title>\n<h1>Not Found</h1>\n<p>The requested URL was not found"},
+		{"GET", "/api/2.0/mlflow/runs/create", 405, "<!doctype html>\n<html lang=en>\n<title>405 Method Not Allowed</title>\n<h1>Method Not Allowed</h1>\n<p>The method is not allowed for the requested URL.</p>\n"},
+		{"POST", "/ajax-api/2.0/mlflow/runs/nope", 404, `"No API found for 'POST /ajax-api/2.0/mlflow/runs/nope'"`},
+		{"GET", "/ajax-api/2.0/mlflow/runs/create", 405, `"error_code":"ENDPOINT_NOT_FOUND"`},
+		{"GET", "/nope", 404, `"error_code":"ENDPOINT_NOT_FOUND"`},
+	} {
+		if status, answer := f.request(t, c.method, c.path, m{}); status != c.status || !strings.Contains(answer, c.want) {
+			t.Errorf("%s %s: %d %s", c.method, c.path, status, answer)
 		}
 	}
 }

@@ -20,6 +20,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"ctrx/experiment"
 	"ctrx/internal/errs"
 	"ctrx/pipeline"
 )
@@ -67,6 +68,7 @@ type app struct {
 	quiet   bool
 	verbose bool
 	json    bool // set by commands that have --json
+	settles bool // the command also looks after MLflow runs that lost their process
 	printer *printer
 }
 
@@ -111,6 +113,7 @@ func (a *app) newRoot() *cobra.Command {
 			if err := c.ValidateFlagGroups(); err != nil { // cobra would do it too, but not as a usage error
 				return errs.Hint(errs.New(errs.Usage, "%w", err), "%s --help", c.CommandPath())
 			}
+			a.settles = looksAfterRuns(c.CommandPath())
 			return a.changeDir()
 		},
 	}
@@ -200,11 +203,29 @@ func (a *app) changeDir() error {
 
 // project opens the project of the working folder and runs f with it.
 func (a *app) project(ctx context.Context, f func(*pipeline.Project) error) error {
-	p, err := pipeline.Open(ctx, pipeline.OpenOptions{Dir: a.Dir, Args: a.args, Env: a.Env, Sink: a.printer, Now: a.Now})
+	p, err := pipeline.Open(ctx, pipeline.OpenOptions{Dir: a.Dir, Args: a.args, Env: a.Env, Sink: a.printer, Now: a.Now, Ask: a.ask()})
 	if err != nil {
 		return err
 	}
-	return errors.Join(f(p), p.Close())
+	err = f(p)
+	if err == nil && a.settles {
+		err = experiment.EndDeadRuns(ctx, p, a.trackOptions(p))
+	}
+	return errors.Join(err, p.Close())
+}
+
+// looksAfterRuns names the commands that give MLflow runs of killed processes
+// their end: those that change something about experiments or the queue. The
+// ones that run something do it as part of the run.
+func looksAfterRuns(command string) bool {
+	group, name, _ := strings.Cut(strings.TrimPrefix(command, "ctrx "), " ")
+	switch group {
+	case "exp":
+		return slices.Contains([]string{"apply", "branch", "clean", "pull", "push", "remove", "rename", "save"}, name)
+	case "queue":
+		return slices.Contains([]string{"kill", "pause", "remove", "resume", "retry", "start", "stop"}, name)
+	}
+	return false
 }
 
 func (a *app) stdio() pipeline.Stdio {
