@@ -3,8 +3,6 @@ package storage
 import (
 	"bytes"
 	"context"
-	"crypto/md5"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -338,46 +336,3 @@ func (b *batch) protect(name string) error {
 
 // digestOf is the opposite of Cache.name.
 func digestOf(name string) Digest { return Digest(name[:2] + name[3:]) }
-
-// sum computes a digest of what is written to it.
-type sum struct {
-	alg Algorithm
-	md5 interface {
-		io.Writer
-		Sum([]byte) []byte
-	}
-	block []byte // MD5Dos2Unix: not yet a whole block
-	n     int64
-}
-
-func (c *Cache) newSum() *sum { return &sum{alg: c.alg, md5: md5.New()} }
-
-// Write takes content. It never fails.
-func (s *sum) Write(p []byte) (int, error) {
-	s.n += int64(len(p))
-	if s.alg != MD5Dos2Unix {
-		return s.md5.Write(p)
-	}
-	n := len(p)
-	for len(p) > 0 {
-		k := min(hashBlock-len(s.block), len(p))
-		s.block = append(s.block, p[:k]...)
-		p = p[k:]
-		if len(s.block) == hashBlock {
-			s.md5.Write(dos2unix(s.block))
-			s.block = s.block[:0]
-		}
-	}
-	return n, nil
-}
-
-func (s *sum) digest() Digest {
-	s.md5.Write(dos2unix(s.block))
-	s.block = nil
-	return Digest(hex.EncodeToString(s.md5.Sum(nil)))
-}
-
-func digestBytes(data []byte) Digest {
-	sum := md5.Sum(data)
-	return Digest(hex.EncodeToString(sum[:]))
-}

@@ -20,6 +20,12 @@ type piece struct {
 	n     int
 }
 
+// CopyTo copies r to a file that will be flushed, and gives the digest and the
+// length in bytes of what was copied.
+func (h *Hasher) CopyTo(ctx context.Context, t *fsx.Temp, r io.Reader) (Digest, int64, error) {
+	return h.copy(ctx, &flushing{Temp: t}, r, newMeter(nil, "", "", 0))
+}
+
 // copy copies r to w and gives the digest and length of what was copied. What is
 // larger than a block is hashed beside the copying.
 func (h *Hasher) copy(ctx context.Context, w io.Writer, r io.Reader, m *meter) (Digest, int64, error) {

@@ -9,17 +9,13 @@ package local
 
 import (
 	"context"
-	"crypto/md5"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
-	"iter"
 	"os"
 	"path"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 
@@ -48,6 +44,7 @@ type Backend struct {
 	dir    string
 	opts   Options
 	blocks *sync.Pool // of *[]byte, blockSize long
+	hasher *storage.Hasher
 
 	mu      sync.Mutex
 	root    *fsx.Root // opened when first needed
@@ -55,49 +52,10 @@ type Backend struct {
 	pending []string // names in place, not flushed and not marked
 }
 
-// maxDirs bounds the folders that are held open: the 256 of a layout, and some.
-const maxDirs = 300
-
-// folder gives an open folder below the remote's, made if create is set; nil
-// where too many are open.
-func (b *Backend) folder(r *fsx.Root, name string, create bool) (*fsx.Dir, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if d := b.dirs[name]; d != nil || len(b.dirs) >= maxDirs {
-		return d, nil
-	}
-	if create {
-		if err := b.mkdir(r, name); err != nil {
-			return nil, err
-		}
-	}
-	d, err := r.OpenDir(name)
-	if err != nil {
-		return nil, err
-	}
-	if b.dirs == nil {
-		b.dirs = map[string]*fsx.Dir{}
-	}
-	b.dirs[name] = d
-	return d, nil
-}
-
-// closeDirs lets go of the open folders.
-func (b *Backend) closeDirs() error {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	var err error
-	for _, d := range b.dirs {
-		err = errors.Join(err, d.Close())
-	}
-	b.dirs = nil
-	return err
-}
-
 // Open makes a Backend of the folder dir (absolute). The folder is made by the
 // first Put; until then the remote is empty.
 func Open(dir string, opts Options) *Backend {
-	return &Backend{dir: dir, opts: opts, blocks: &sync.Pool{New: func() any { b := make([]byte, blockSize); return &b }}}
+	return &Backend{dir: dir, opts: opts, hasher: storage.NewHasher(nil, 0, nil), blocks: &sync.Pool{New: func() any { b := make([]byte, blockSize); return &b }}}
 }
 
 // Close flushes, and lets go of the folder.
@@ -259,7 +217,7 @@ func (b *Backend) put(ctx context.Context, key string, src io.ReadSeeker, size i
 			return kind(err)
 		}
 	}
-	return b.putLarge(ctx, r, key, src, size, *block)
+	return b.putLarge(ctx, r, key, src, size)
 }
 
 // putSmall is put for an object that fits into a block. done is false where the
@@ -298,7 +256,7 @@ func check(key string, data []byte, n, size int64) error {
 	return storage.CheckContent(key, storage.DigestOf(data))
 }
 
-func (b *Backend) putLarge(ctx context.Context, r *fsx.Root, key string, src io.ReadSeeker, size int64, block []byte) error {
+func (b *Backend) putLarge(ctx context.Context, r *fsx.Root, key string, src io.ReadSeeker, size int64) error {
 	name := filepath.FromSlash(key)
 	if err := b.mkdir(r, filepath.Dir(name)); err != nil {
 		return kind(err)
@@ -311,15 +269,14 @@ func (b *Backend) putLarge(ctx context.Context, r *fsx.Root, key string, src io.
 		return kind(err)
 	}
 	defer t.Discard()
-	sum := md5.New()
-	n, err := copyBlocks(ctx, io.MultiWriter(t, sum), src, block)
+	got, n, err := b.hasher.CopyTo(ctx, t, src)
 	if err != nil {
 		return err
 	}
 	if n != size {
 		return errs.New(errs.Failed, "%d bytes were read where %d were expected", n, size)
 	}
-	if err := storage.CheckContent(key, storage.Digest(hex.EncodeToString(sum.Sum(nil)))); err != nil {
+	if err := storage.CheckContent(key, got); err != nil {
 		return err
 	}
 	durability := fsx.Fast
@@ -348,24 +305,6 @@ func (b *Backend) later(name string) {
 
 // isRun tells the files of the run cache, which are no objects.
 func isRun(key string) bool { return strings.HasPrefix(key, "runs/") }
-
-func (b *Backend) mkdir(r *fsx.Root, dir string) error {
-	if _, err := r.Lstat(dir); err == nil {
-		return nil
-	}
-	if !b.opts.Shared {
-		return r.MkdirAll(dir, 0o777)
-	}
-	if parent := filepath.Dir(dir); parent != "." {
-		if err := b.mkdir(r, parent); err != nil {
-			return err
-		}
-	}
-	if err := r.MkdirAll(dir, 0o777); err != nil {
-		return err
-	}
-	return r.Chmod(dir, 0o775|fs.ModeSetgid)
-}
 
 // Flush brings everything that was put to the disk, then marks the objects as
 // whole.
@@ -419,91 +358,6 @@ func unprotected(err error) error {
 		return nil
 	}
 	return err
-}
-
-// List gives the objects whose key begins with prefix.
-func (b *Backend) List(ctx context.Context, prefix string) iter.Seq2[storage.Object, error] {
-	return func(yield func(storage.Object, error) bool) {
-		r, err := b.open(false)
-		if errors.Is(err, fs.ErrNotExist) {
-			return
-		}
-		if err != nil {
-			yield(storage.Object{}, fmt.Errorf("list %s: %w", prefix, err))
-			return
-		}
-		// Only the folder that holds all matches is walked.
-		top := "."
-		if i := strings.LastIndexByte(prefix, '/'); i >= 0 {
-			top = path.Clean(prefix[:i])
-		}
-		if !fs.ValidPath(top) {
-			return
-		}
-		l := lister{ctx: ctx, root: r, prefix: prefix, yield: yield}
-		if err := l.walk(top); err != nil {
-			yield(storage.Object{}, fmt.Errorf("list %s: %w", prefix, notDirIsMissing(kind(err))))
-		}
-	}
-}
-
-type lister struct {
-	ctx    context.Context
-	root   *fsx.Root
-	prefix string
-	yield  func(storage.Object, error) bool
-	done   bool
-}
-
-func (l *lister) walk(dir string) error {
-	if l.ctx.Err() != nil {
-		return context.Cause(l.ctx)
-	}
-	d, err := l.root.Open(filepath.FromSlash(dir))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	entries, err := d.ReadDir(-1)
-	d.Close()
-	if err != nil {
-		if isNotDir(err) {
-			return nil // a file: its key does not end in a slash
-		}
-		return err
-	}
-	slices.SortFunc(entries, func(a, b fs.DirEntry) int { return strings.Compare(a.Name(), b.Name()) })
-	for _, e := range entries {
-		if l.done {
-			return nil
-		}
-		key := path.Join(dir, e.Name())
-		if e.IsDir() {
-			sub := key + "/"
-			if strings.HasPrefix(sub, l.prefix) || strings.HasPrefix(l.prefix, sub) {
-				if err := l.walk(key); err != nil {
-					return err
-				}
-			}
-			continue
-		}
-		if !strings.HasPrefix(key, l.prefix) || fsx.IsTemp(e.Name()) || !e.Type().IsRegular() {
-			continue
-		}
-		info, err := e.Info()
-		if errors.Is(err, fs.ErrNotExist) {
-			continue // deleted meanwhile
-		}
-		if err != nil {
-			return err
-		}
-		if !l.yield(storage.Object{Key: key, Size: info.Size()}, nil) {
-			l.done = true
-		}
-	}
-	return nil
 }
 
 // Delete removes an object.
