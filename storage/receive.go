@@ -67,6 +67,9 @@ func (b *batch) receive(ctx context.Context, d Digest, fill func(in *incoming) e
 		return b.putSmall(d, (*in.head)[:in.size])
 	}
 	n := in.sum.n
+	if err := b.cache.mkdir(b.root, name); err != nil {
+		return err
+	}
 	if err := b.publish(in.t, name, n); err != nil {
 		return err
 	}
