@@ -93,7 +93,7 @@ func (r *run) trackSaved(ctx context.Context, ix *pipeline.Index, steps []pipeli
 	if err != nil {
 		return fmt.Errorf("experiment '%s' is saved: %w", r.outcome.Name, err)
 	}
-	defer track.close()
+	defer track.close(ctx)
 	if r.outcome.Track, err = track.finish(ctx, r.outcome, nil); err != nil {
 		return fmt.Errorf("experiment '%s' is saved: %w", r.outcome.Name, err)
 	}

@@ -61,6 +61,9 @@ type tracker struct {
 	run     *tracking.Run
 	stop    func() error
 	env     []string
+	earlier *earlierRuns // nil while the run itself is spooled
+	points  *points
+	live    *live // nil where nothing is logged while stages run
 
 	description runDescription
 	seen        seen     // as it was logged last
@@ -73,9 +76,13 @@ const cleanUpTime = 30 * time.Second
 // startTracking opens the MLflow run and logs the parameters as they are now,
 // with the overrides applied.
 func startTracking(ctx context.Context, p *pipeline.Project, ix *pipeline.Index, d runDescription, o TrackOptions) (*tracker, error) {
-	t := &tracker{project: p, index: ix, options: o, stop: func() error { return nil }, description: d}
+	t := &tracker{project: p, index: ix, options: o, stop: func() error { return nil }, description: d, points: newPoints()}
 	if o.Off {
 		return t, nil
+	}
+	liveOptions, err := readLiveOptions(p.Ctrx.Tracking, o.Config.Env)
+	if err != nil {
+		return nil, err
 	}
 	client, err := tracking.Open(ctx, o.Config)
 	if err != nil {
@@ -87,6 +94,9 @@ func startTracking(ctx context.Context, p *pipeline.Project, ix *pipeline.Index,
 	}
 	if t.run, err = client.StartRun(ctx, tracking.RunSpec{Name: d.Name, User: o.User, Tags: t.startTags(d), StartTime: o.Config.Now()}); err != nil {
 		return nil, errors.Join(fmt.Errorf("start the MLflow run: %w", err), client.Close())
+	}
+	if !t.run.Spooled() {
+		t.earlier = settleEarlier(ctx, cmp.Or(d.Home, p), o.Config)
 	}
 	params, err := t.params(ctx)
 	if err == nil {
@@ -101,6 +111,10 @@ func startTracking(ctx context.Context, p *pipeline.Project, ix *pipeline.Index,
 	if err != nil {
 		t.abandon(ctx)
 		return nil, fmt.Errorf("log parameters to MLflow: %w", err)
+	}
+	t.live = t.startLive(ctx, liveOptions)
+	if liveOptions.usage { // else an MLflow client in a stage would log the same once more
+		t.env = append(t.env, "MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING=false")
 	}
 	return t, nil
 }
@@ -129,7 +143,7 @@ func (t *tracker) abandon(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanUpTime)
 	defer cancel()
 	_ = t.run.Finish(ctx, tracking.Failed, t.options.Config.Now())
-	t.close()
+	t.close(ctx)
 }
 
 // exposeToStages makes mlflow.log_metric in training code land in this run.
@@ -150,10 +164,24 @@ func (t *tracker) exposeToStages(ctx context.Context) error {
 // Environ is what stage commands see of the run.
 func (t *tracker) Environ() []string { return t.env }
 
-func (t *tracker) close() {
+// observer is told of the commands of stages.
+func (t *tracker) observer() pipeline.Observer {
+	if t.live == nil {
+		return nil
+	}
+	return t.live
+}
+
+func (t *tracker) close(ctx context.Context) {
 	if t.client == nil {
 		return
 	}
+	if t.live != nil { // the run never came to its results
+		t.live.cancel()
+		_ = t.live.group.Wait()
+		t.live = nil
+	}
+	t.earlier.end(ctx)
 	if err := errors.Join(t.stop(), t.client.Close()); err != nil {
 		t.project.Warn("close tracking: %v", err)
 	}
@@ -210,7 +238,9 @@ func (t *tracker) finish(ctx context.Context, outcome *Outcome, runErr error) (*
 		ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), cleanUpTime)
 		defer cancel()
 	}
-	err := t.logResults(ctx, outcome, status)
+	err := t.live.stop(ctx)
+	t.live = nil
+	err = errors.Join(err, t.logResults(ctx, outcome, status))
 	err = errors.Join(err, t.run.Finish(ctx, status, t.options.Config.Now()))
 	tracked := &TrackedRun{
 		RunID: t.run.ID(), ExperimentID: t.run.ExperimentID(), Experiment: t.options.Config.ExperimentName,
@@ -249,7 +279,12 @@ func (t *tracker) logResults(ctx context.Context, outcome *Outcome, status track
 	if digest := lockDigest(t.project); digest != "" {
 		tags = append(tags, tracking.Tag{Key: lockTag, Value: digest})
 	}
+	var done []pipeline.StageDone
+	if outcome.Result != nil {
+		done = outcome.Result.Done
+	}
 	return errors.Join(
+		t.logStageLogs(ctx, done),
 		t.run.LogMetrics(ctx, metrics),
 		t.run.SetTags(ctx, tags),
 		t.run.LogInputs(ctx, t.inputs(results.Stages)),

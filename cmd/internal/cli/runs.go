@@ -306,26 +306,3 @@ func jsonNumber(f float64) any {
 	}
 	return f
 }
-
-func (a *app) trackingCommand() *cobra.Command {
-	c := &cobra.Command{Use: "tracking", Short: "Look after the connection to MLflow"}
-	c.AddCommand(&cobra.Command{
-		Use: "sync", Short: "Send the runs that were kept on disk while the server was down", Args: cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error {
-			return a.project(c.Context(), func(p *pipeline.Project) error {
-				r, err := tracking.Sync(c.Context(), a.trackOptions(p).Config)
-				if err != nil {
-					return err
-				}
-				for _, run := range r.Runs {
-					p.Info("Sent run %s to %s", run.ID, run.URI)
-				}
-				if len(r.Runs) == 0 && r.Left == 0 {
-					p.Info("Nothing to send.")
-				}
-				return nil
-			})
-		},
-	})
-	return c
-}
