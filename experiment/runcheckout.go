@@ -62,7 +62,7 @@ func CheckoutRun(ctx context.Context, p *pipeline.Project, client *tracking.Clie
 	}
 	done.Warnings = done.Code.Warnings
 	if record, err := readRecord(ctx, client, o.Run); err == nil && record.Git != nil && len(record.Git.Untracked) > 0 {
-		done.Warnings = append(done.Warnings, "files were there that Git did not know and no stage named: they are not brought back: "+strings.Join(record.Git.Untracked, ", "))
+		done.Warnings = append(done.Warnings, "files were there that Git did not know and no stage named: they are not brought back: "+someOf(record.Git.Untracked))
 	} else if err != nil && errs.KindOf(err) != errs.NotFound {
 		return done, err
 	}
@@ -77,6 +77,15 @@ func CheckoutRun(ctx context.Context, p *pipeline.Project, client *tracking.Clie
 		return done, o.here(ctx, p, src, &done)
 	}
 	return done, o.apart(ctx, p, &done)
+}
+
+// someOf names the first few.
+func someOf(names []string) string {
+	const show = 10
+	if len(names) > show {
+		return fmt.Sprintf("%s and %d more", strings.Join(names[:show], ", "), len(names)-show)
+	}
+	return strings.Join(names, ", ")
 }
 
 // check refuses what cannot work before the server's answer is acted on.
