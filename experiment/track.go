@@ -48,6 +48,7 @@ type runDescription struct {
 	Entry string            // "exp run", "repro"
 	Home  *pipeline.Project // the user's project, where that is another than the one that runs
 	Steps []pipeline.Step   // of the plan
+	Ended bool              // nothing will be run
 }
 
 // tracker is the MLflow side of one run. With tracking off its methods do
@@ -65,7 +66,8 @@ type tracker struct {
 	live    *live // nil where nothing is logged while stages run
 
 	description runDescription
-	seen        seen // as it was logged last
+	seen        seen     // as it was logged last
+	files       []string // that were logged as artifacts under their own paths
 }
 
 // cleanUpTime bounds what is still sent after the run's context has ended.
@@ -100,10 +102,10 @@ func startTracking(ctx context.Context, p *pipeline.Project, ix *pipeline.Index,
 	if err == nil {
 		err = t.run.LogParams(ctx, params)
 	}
-	if err == nil {
+	if err == nil && !d.Ended {
 		err = t.logStart(ctx)
 	}
-	if err == nil {
+	if err == nil && !d.Ended {
 		err = t.exposeToStages(ctx)
 	}
 	if err != nil {
@@ -315,6 +317,8 @@ func (t *tracker) logArtifacts(ctx context.Context) error {
 	for _, rel := range files {
 		if err := t.run.LogFile(ctx, artifactPath(rel), t.project.Abs(rel)); err != nil {
 			all = errors.Join(all, fmt.Errorf("log artifact %s: %w", rel, err))
+		} else if artifactPath(rel) == rel {
+			t.files = append(t.files, rel)
 		}
 	}
 	return all

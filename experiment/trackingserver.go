@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"iter"
+	"math"
 	"net"
 	"net/http"
 	"net/url"
@@ -37,6 +38,11 @@ type TrackingServerOptions struct {
 	AllowedOrigins  []string
 	AllowLocalRoots bool
 
+	// MaxUpload bounds an uploaded artifact: bytes, or with k, M or G after
+	// the number 1000, a million or a billion of them; "": no bound.
+	MaxUpload string
+	Stall     time.Duration // how long a body may stand still; 0: a minute
+
 	UI  http.Handler        // answers "/" and "/static-files/"
 	Env func(string) string // AWS_* and MLFLOW_S3_*
 	Now func() time.Time
@@ -64,9 +70,12 @@ func ListenTracking(ctx context.Context, o TrackingServerOptions) (*TrackingServ
 			"ctrx server --host %s --token SECRET, or set CTRX_SERVER_TOKEN", o.Host)
 	}
 	opts := server.Options{Token: o.Token, AllowedHosts: o.AllowedHosts, AllowedOrigins: o.AllowedOrigins,
-		AllowLocalRoots: o.AllowLocalRoots, UI: o.UI, Now: o.Now}
+		AllowLocalRoots: o.AllowLocalRoots, UI: o.UI, Now: o.Now, Stall: o.Stall}
 	t := &TrackingServer{}
 	var err error
+	if opts.MaxUpload, err = byteSize(o.MaxUpload); err != nil {
+		return nil, err
+	}
 	if opts.DB, err = o.database(); err != nil {
 		return nil, err
 	}
@@ -110,6 +119,27 @@ func (t *TrackingServer) URL() string {
 // folds the write-ahead log into the database and returns nil.
 func (t *TrackingServer) Serve(ctx context.Context) error {
 	return errors.Join(t.server.Serve(ctx, t.listener), t.server.Close())
+}
+
+// byteSize reads "10G".
+func byteSize(s string) (int64, error) {
+	if s == "" {
+		return 0, nil
+	}
+	number, unit := s, int64(1)
+	for i, suffix := range []string{"k", "M", "G", "T"} {
+		if rest, ok := strings.CutSuffix(s, suffix); ok {
+			number = rest
+			for range i + 1 {
+				unit *= 1000
+			}
+		}
+	}
+	n, err := strconv.ParseInt(number, 10, 64)
+	if err != nil || n <= 0 || n > math.MaxInt64/unit {
+		return 0, errs.Hint(errs.New(errs.Usage, "%q is no size", s), "a number of bytes, or 500k, 20M, 5G")
+	}
+	return n * unit, nil
 }
 
 func loopback(host string) bool {
@@ -164,7 +194,16 @@ func (o TrackingServerOptions) bucket(ctx context.Context) (server.ObjectStore, 
 	if err != nil {
 		return nil, err
 	}
+	if parts, ok := backend.(server.PartStore); ok {
+		return partedObjects{objects{backend}, parts}, nil
+	}
 	return objects{backend}, nil
+}
+
+// partedObjects are objects whose parts clients send themselves.
+type partedObjects struct {
+	objects
+	server.PartStore
 }
 
 // objects is a storage backend as the tracking server wants it: the two rooms
