@@ -94,6 +94,10 @@ func Sync(ctx context.Context, cfg Config) (SyncResult, error) {
 	}
 	var reapErr error
 	result.Reaped, reapErr = reap(ctx, cfg, func(uri string) (*Client, error) { return s.client(operation{URI: uri}, true) })
+	if errs.KindOf(reapErr) == errs.Unreachable { // it may be gone for good, with its runs
+		cfg.Sink.Send(event.Event{Type: event.Warn, Text: reapErr.Error()})
+		reapErr = nil
+	}
 	return result, errors.Join(err, reapErr)
 }
 
@@ -246,7 +250,11 @@ func (s *syncer) locked(ctx context.Context, base string) (*SyncedRun, error) {
 	if err = errors.Join(err, a.f.Close()); err != nil {
 		return nil, fmt.Errorf("sync run %s: %w", first(ops[0].Name, ops[0].Key), err)
 	}
-	return sent, removeSpool(base)
+	err = removeSpool(base)
+	if detached := func(op operation) bool { return op.Detached || op.Op == opDetached }; slices.ContainsFunc(ops, detached) {
+		err = errors.Join(err, dropLease(s.cfg, ops[0].Key)) // the run has its end, wherever it was sent
+	}
+	return sent, err
 }
 
 // send replays the operations that are not acknowledged. An artifact that its

@@ -15,6 +15,7 @@ import (
 	"ctrx/experiment"
 	"ctrx/internal/errs"
 	"ctrx/internal/fsx"
+	"ctrx/pipeline"
 	"ctrx/tracking"
 )
 
@@ -230,6 +231,18 @@ func (q *Queue) SettleGrids(ctx context.Context, o experiment.TrackOptions) erro
 		failures = append(failures, err)
 	}
 	return errors.Join(failures...)
+}
+
+// SettleGrids is Queue.SettleGrids for a project that may have no queue.
+func SettleGrids(ctx context.Context, p *pipeline.Project, now func() time.Time, o experiment.TrackOptions) error {
+	if p.Git == nil {
+		return nil
+	}
+	q, err := Open(p, now)
+	if err != nil {
+		return err
+	}
+	return q.SettleGrids(ctx, o)
 }
 
 // states gives the states of all tasks, by id.
