@@ -223,7 +223,7 @@ func looksAfterRuns(command string) bool {
 	case "exp":
 		return slices.Contains([]string{"apply", "branch", "clean", "pull", "push", "remove", "rename", "save"}, name)
 	case "queue":
-		return slices.Contains([]string{"kill", "pause", "remove", "resume", "retry", "start", "stop"}, name)
+		return slices.Contains([]string{"kill", "pause", "remove", "resume", "retry", "start", "stop", "worker"}, name)
 	}
 	return false
 }
