@@ -18,6 +18,6 @@ func ObjectStore(env func(string) string) func(context.Context, tracking.ObjectS
 		if spec.IgnoreTLS {
 			config["ssl_verify"] = "false"
 		}
-		return remote.Open(ctx, "MLflow artifacts", config, "", env)
+		return remote.Open(ctx, "MLflow artifacts", config, "", remote.Access{Env: env})
 	}
 }

@@ -38,7 +38,7 @@ func Repro(ctx context.Context, p *pipeline.Project, o ReproOptions) (*Outcome, 
 	if err != nil {
 		return nil, err
 	}
-	d := runDescription{Entry: "repro"}
+	d := runDescription{Entry: "repro", Steps: steps}
 	if p.Git != nil && !o.Tracking.Off {
 		if d.Head, err = p.Git.Head(); err != nil {
 			return nil, err
@@ -51,8 +51,9 @@ func Repro(ctx context.Context, p *pipeline.Project, o ReproOptions) (*Outcome, 
 	if err != nil {
 		return nil, err
 	}
-	defer track.close()
+	defer track.close(ctx)
 	o.Env = append(slices.Clone(o.Env), track.Environ()...)
+	o.Observer = track.observer()
 	outcome := &Outcome{}
 	if o.Dry {
 		if outcome.Estimate, err = p.Estimate(graph, steps, o.Jobs); err != nil {

@@ -41,6 +41,7 @@ type Outcome struct {
 	Baseline string
 	Commit   string // "" when the run failed
 	Ref      string
+	Tree     string // Git tree of Commit
 	Hash     string // DVC's name for the result: of what was recorded for the stages that ran
 	Result   *pipeline.Result
 	Track    *TrackedRun // nil when tracking is off
@@ -311,13 +312,16 @@ func (r *run) execute(ctx context.Context, lock *pipeline.RepoLock) (*Outcome, e
 	if err != nil {
 		return r.outcome, err
 	}
-	track, err := startTracking(ctx, p, ix, r.description(), o.Tracking)
+	d := r.description()
+	d.Steps = steps
+	track, err := startTracking(ctx, p, ix, d, o.Tracking)
 	if err != nil {
 		return r.outcome, err
 	}
-	defer track.close()
+	defer track.close(ctx)
 	o.Env = append(slices.Clone(o.Env), "DVC_EXP_BASELINE_REV="+r.outcome.Baseline, "DVC_EXP_NAME="+r.outcome.Name, "DVC_ROOT="+r.home().Root)
 	o.Env = append(o.Env, track.Environ()...)
+	o.Observer = track.observer()
 	if o.Dry {
 		if r.outcome.Estimate, err = p.Estimate(graph, steps, o.Jobs); err != nil {
 			return r.outcome, err
@@ -370,15 +374,19 @@ func (r *run) publish(ctx context.Context, ix *pipeline.Index, graph *pipeline.G
 	}
 	author.When = r.options.Now()
 	commit, err := p.Git.WriteCommit(ctx, gitops.CommitSpec{
-		Parent: r.head.Commit, Message: message, Add: append(r.filesToKeep(ix, steps), r.extra...), Author: author,
+		Parent: r.head.Commit, Message: message, Add: append(filesToKeep(p, ix, steps), r.extra...), Author: author,
 	})
 	if err != nil {
 		return fmt.Errorf("commit the experiment: %w", err)
 	}
-	r.outcome.Commit = commit
+	info, err := p.Git.Commit(commit)
+	if err != nil {
+		return fmt.Errorf("read the commit of the experiment: %w", err)
+	}
+	r.outcome.Commit, r.outcome.Tree = commit, info.Tree
 	if r.publishTo != nil {
 		if err := r.publishTo(ctx, r.outcome); err != nil {
-			r.outcome.Commit = ""
+			r.outcome.Commit, r.outcome.Tree = "", ""
 			return fmt.Errorf("record experiment '%s': %w", r.outcome.Name, err)
 		}
 		return nil
@@ -388,7 +396,7 @@ func (r *run) publish(ctx context.Context, ix *pipeline.Index, graph *pipeline.G
 		old = gitops.AnyValue
 	}
 	if err := p.Git.SetRef(r.outcome.Ref, commit, old, "commit: "+message); err != nil {
-		r.outcome.Commit = ""
+		r.outcome.Commit, r.outcome.Tree = "", ""
 		return fmt.Errorf("record experiment '%s': %w", r.outcome.Name, err)
 	}
 	return nil
@@ -408,8 +416,7 @@ func resultHash(entries map[string]*dvcfile.StageLock) string {
 // filesToKeep lists what enters the experiment commit although it may be new
 // to Git: stage files, locks, dependencies and uncached outputs of the stages
 // looked at, params, metrics and plots files, and .gitignore files.
-func (r *run) filesToKeep(ix *pipeline.Index, steps []pipeline.Step) []string {
-	p := r.project
+func filesToKeep(p *pipeline.Project, ix *pipeline.Index, steps []pipeline.Step) []string {
 	var rels []string
 	for _, step := range steps {
 		s := step.Stage

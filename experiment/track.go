@@ -47,6 +47,8 @@ type runDescription struct {
 	Ref   string            // experiment ref, "" for repro
 	Entry string            // "exp run", "repro"
 	Home  *pipeline.Project // the user's project, where that is another than the one that runs
+	Steps []pipeline.Step   // of the plan
+	Ended bool              // nothing will be run
 }
 
 // tracker is the MLflow side of one run. With tracking off its methods do
@@ -59,6 +61,13 @@ type tracker struct {
 	run     *tracking.Run
 	stop    func() error
 	env     []string
+	earlier *earlierRuns // nil while the run itself is spooled
+	points  *points
+	live    *live // nil where nothing is logged while stages run
+
+	description runDescription
+	seen        seen     // as it was logged last
+	files       []string // that were logged as artifacts under their own paths
 }
 
 // cleanUpTime bounds what is still sent after the run's context has ended.
@@ -67,9 +76,13 @@ const cleanUpTime = 30 * time.Second
 // startTracking opens the MLflow run and logs the parameters as they are now,
 // with the overrides applied.
 func startTracking(ctx context.Context, p *pipeline.Project, ix *pipeline.Index, d runDescription, o TrackOptions) (*tracker, error) {
-	t := &tracker{project: p, index: ix, options: o, stop: func() error { return nil }}
+	t := &tracker{project: p, index: ix, options: o, stop: func() error { return nil }, description: d, points: newPoints()}
 	if o.Off {
 		return t, nil
+	}
+	liveOptions, err := readLiveOptions(p.Ctrx.Tracking, o.Config.Env)
+	if err != nil {
+		return nil, err
 	}
 	client, err := tracking.Open(ctx, o.Config)
 	if err != nil {
@@ -82,16 +95,26 @@ func startTracking(ctx context.Context, p *pipeline.Project, ix *pipeline.Index,
 	if t.run, err = client.StartRun(ctx, tracking.RunSpec{Name: d.Name, User: o.User, Tags: t.startTags(d), StartTime: o.Config.Now()}); err != nil {
 		return nil, errors.Join(fmt.Errorf("start the MLflow run: %w", err), client.Close())
 	}
+	if !t.run.Spooled() {
+		t.earlier = settleEarlier(ctx, cmp.Or(d.Home, p), o.Config)
+	}
 	params, err := t.params(ctx)
 	if err == nil {
 		err = t.run.LogParams(ctx, params)
 	}
-	if err == nil {
+	if err == nil && !d.Ended {
+		err = t.logStart(ctx)
+	}
+	if err == nil && !d.Ended {
 		err = t.exposeToStages(ctx)
 	}
 	if err != nil {
 		t.abandon(ctx)
 		return nil, fmt.Errorf("log parameters to MLflow: %w", err)
+	}
+	t.live = t.startLive(ctx, liveOptions)
+	if liveOptions.usage { // else an MLflow client in a stage would log the same once more
+		t.env = append(t.env, "MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING=false")
 	}
 	return t, nil
 }
@@ -120,7 +143,7 @@ func (t *tracker) abandon(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanUpTime)
 	defer cancel()
 	_ = t.run.Finish(ctx, tracking.Failed, t.options.Config.Now())
-	t.close()
+	t.close(ctx)
 }
 
 // exposeToStages makes mlflow.log_metric in training code land in this run.
@@ -141,10 +164,24 @@ func (t *tracker) exposeToStages(ctx context.Context) error {
 // Environ is what stage commands see of the run.
 func (t *tracker) Environ() []string { return t.env }
 
-func (t *tracker) close() {
+// observer is told of the commands of stages.
+func (t *tracker) observer() pipeline.Observer {
+	if t.live == nil {
+		return nil
+	}
+	return t.live
+}
+
+func (t *tracker) close(ctx context.Context) {
 	if t.client == nil {
 		return
 	}
+	if t.live != nil { // the run never came to its results
+		t.live.cancel()
+		_ = t.live.group.Wait()
+		t.live = nil
+	}
+	t.earlier.end(ctx)
 	if err := errors.Join(t.stop(), t.client.Close()); err != nil {
 		t.project.Warn("close tracking: %v", err)
 	}
@@ -166,17 +203,17 @@ func (o TrackOptions) startTags(entry string) []tracking.Tag {
 func (t *tracker) startTags(d runDescription) []tracking.Tag {
 	tags := append(t.options.startTags(d.Entry), t.options.Tags...)
 	if d.Ref != "" {
-		tags = append(tags, tracking.Tag{Key: "ctrx.experiment", Value: d.Name}, tracking.Tag{Key: "ctrx.experiment.ref", Value: d.Ref})
+		tags = append(tags, tracking.Tag{Key: "ctrx.experiment", Value: d.Name}, tracking.Tag{Key: refTag, Value: d.Ref})
 	}
 	if d.Head.Commit == "" {
 		return tags
 	}
-	tags = append(tags, tracking.Tag{Key: "mlflow.source.git.commit", Value: d.Head.Commit})
+	tags = append(tags, tracking.Tag{Key: baseTag, Value: d.Head.Commit})
 	if d.Head.Branch != "" {
 		tags = append(tags, tracking.Tag{Key: "mlflow.source.git.branch", Value: d.Head.Branch})
 	}
 	if url, ok := t.project.Git.RemoteURL("origin"); ok {
-		tags = append(tags, tracking.Tag{Key: "mlflow.source.git.repoURL", Value: tracking.Redact(url)})
+		tags = append(tags, tracking.Tag{Key: "mlflow.source.git.repoURL", Value: redactGit(url)})
 	}
 	return append(tags, tracking.Tag{Key: "mlflow.source.git.dirty", Value: fmt.Sprint(d.Dirty)})
 }
@@ -201,7 +238,9 @@ func (t *tracker) finish(ctx context.Context, outcome *Outcome, runErr error) (*
 		ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), cleanUpTime)
 		defer cancel()
 	}
-	err := t.logResults(ctx, outcome, status)
+	err := t.live.stop(ctx)
+	t.live = nil
+	err = errors.Join(err, t.logResults(ctx, outcome, status))
 	err = errors.Join(err, t.run.Finish(ctx, status, t.options.Config.Now()))
 	tracked := &TrackedRun{
 		RunID: t.run.ID(), ExperimentID: t.run.ExperimentID(), Experiment: t.options.Config.ExperimentName,
@@ -235,42 +274,38 @@ func (t *tracker) logResults(ctx context.Context, outcome *Outcome, status track
 	}
 	var tags []tracking.Tag
 	if outcome.Commit != "" {
-		tags = append(tags, tracking.Tag{Key: "ctrx.experiment.commit", Value: outcome.Commit})
+		tags = append(tags, tracking.Tag{Key: commitTag, Value: outcome.Commit})
 	}
 	if digest := lockDigest(t.project); digest != "" {
-		tags = append(tags, tracking.Tag{Key: "ctrx.dvc_lock.md5", Value: digest})
+		tags = append(tags, tracking.Tag{Key: lockTag, Value: digest})
+	}
+	var done []pipeline.StageDone
+	if outcome.Result != nil {
+		done = outcome.Result.Done
 	}
 	return errors.Join(
+		t.logStageLogs(ctx, done),
 		t.run.LogMetrics(ctx, metrics),
 		t.run.SetTags(ctx, tags),
-		t.run.LogInputs(ctx, t.inputs()),
+		t.run.LogInputs(ctx, t.inputs(results.Stages)),
 		t.logArtifacts(ctx),
+		t.logProvenance(ctx, outcome, results.Stages),
 	)
 }
 
 // lockDigest is the MD5 of the dvc.lock where the user stands, or of the root.
 func lockDigest(p *pipeline.Project) string {
-	data, err := os.ReadFile(p.Abs(path.Join(p.Dir, "dvc.lock")))
+	return cmp.Or(fileMD5(p.Abs(path.Join(p.Dir, "dvc.lock"))), fileMD5(p.Abs("dvc.lock")))
+}
+
+// fileMD5 is "" where there is no such file.
+func fileMD5(name string) string {
+	data, err := os.ReadFile(name)
 	if err != nil {
-		if data, err = os.ReadFile(p.Abs("dvc.lock")); err != nil {
-			return ""
-		}
+		return ""
 	}
 	sum := md5.Sum(data)
 	return hex.EncodeToString(sum[:])
-}
-
-// inputs are the data that the pipeline reads and does not make itself, with
-// their content hashes.
-func (t *tracker) inputs() []tracking.Dataset {
-	var found []tracking.Dataset
-	for _, in := range t.index.Inputs() {
-		found = append(found, tracking.Dataset{
-			Name: in.Rel, Digest: in.Digest.Hex(), SourceType: "local",
-			Source: fmt.Sprintf(`{"uri": %q}`, in.Rel), Context: "input",
-		})
-	}
-	return found
 }
 
 func (t *tracker) logArtifacts(ctx context.Context) error {
@@ -282,6 +317,8 @@ func (t *tracker) logArtifacts(ctx context.Context) error {
 	for _, rel := range files {
 		if err := t.run.LogFile(ctx, artifactPath(rel), t.project.Abs(rel)); err != nil {
 			all = errors.Join(all, fmt.Errorf("log artifact %s: %w", rel, err))
+		} else if artifactPath(rel) == rel {
+			t.files = append(t.files, rel)
 		}
 	}
 	return all

@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/go-git/go-git/v5/config"
@@ -94,6 +96,15 @@ func (r *Repo) RemoteURL(name string) (string, bool) {
 		return "", false
 	}
 	return c.URLs[0], true
+}
+
+// Remotes lists the names of the Git remotes: origin first, the others sorted.
+func (r *Repo) Remotes() []string {
+	names := slices.Sorted(maps.Keys(r.config.Remotes))
+	if i := slices.Index(names, "origin"); i > 0 {
+		names = slices.Insert(slices.Delete(names, i, i+1), 0, "origin")
+	}
+	return names
 }
 
 // IgnoreSet is the set of rules behind Ignored, for ignore.Add.

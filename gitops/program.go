@@ -18,13 +18,18 @@ var errNoGit = errors.New("the git program is not on PATH")
 
 // git runs the git program in the root of the work tree and gives its output.
 func (r *Repo) git(ctx context.Context, stdin io.Reader, args ...string) ([]byte, error) {
+	return r.gitWith(ctx, nil, stdin, args...)
+}
+
+// gitWith is git with more variables in its environment.
+func (r *Repo) gitWith(ctx context.Context, env []string, stdin io.Reader, args ...string) ([]byte, error) {
 	program, err := exec.LookPath("git")
 	if err != nil {
 		return nil, errNoGit
 	}
 	cmd := exec.CommandContext(ctx, program, args...)
 	cmd.Dir = r.root
-	cmd.Env = gitEnv(os.Environ())
+	cmd.Env = append(gitEnv(os.Environ()), env...)
 	cmd.Stdin = stdin
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr

@@ -65,6 +65,17 @@ func (r *Repo) workCopy(ctx context.Context, spec CopySpec) error {
 	if err != nil {
 		return err
 	}
+	if !converted {
+		if err := os.WriteFile(filepath.Join(copied.gitDir, plainMark), nil, 0o666); err != nil {
+			return fsx.FullDisk(err)
+		}
+	}
+	return r.fill(ctx, copied, tree, files, converted)
+}
+
+// fill writes the files of a tree into a repository that has a Git folder and
+// no files yet, and its index. converted tells whether they go through filters.
+func (r *Repo) fill(ctx context.Context, copied *Repo, tree *Tree, files []file, converted bool) error {
 	if converted { // the git program knows the filters
 		if err := copied.writeIndex(files, nil); err != nil {
 			return err
@@ -74,16 +85,13 @@ func (r *Repo) workCopy(ctx context.Context, spec CopySpec) error {
 		}
 		return r.copySubmodules(ctx, copied, tree, files)
 	}
-	root, err := fsx.OpenRoot(spec.Dir)
+	root, err := fsx.OpenRoot(copied.root)
 	if err != nil {
 		return err
 	}
 	defer root.Close()
 	if err := r.writeFresh(ctx, root, files); err != nil {
 		return err
-	}
-	if err := os.WriteFile(filepath.Join(copied.gitDir, plainMark), nil, 0o666); err != nil {
-		return fsx.FullDisk(err)
 	}
 	if err := r.copySubmodules(ctx, copied, tree, files); err != nil {
 		return err

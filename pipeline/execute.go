@@ -26,6 +26,18 @@ type ExecuteOptions struct {
 	Env        []string // added to the environment of every command; later ones win
 	Experiment string   // name of the experiment that this is the run of; "" for none
 	Confirm    func(stage string) (bool, error)
+	Observer   Observer // told of commands while they run; nil: nobody
+}
+
+// Observer is told of the commands of stages. Its methods are called on the
+// goroutines of the stages, several at a time, and must not block.
+type Observer interface {
+	// Began says that a command of a stage runs as the process pid, which leads
+	// a process group of its own.
+	Began(s *Stage, pid int)
+	// Ended says that the command has ended. What the stage wrote is still as
+	// its commands left it.
+	Ended(s *Stage, pid int)
 }
 
 // Result is what Execute did. Stages are in the order of the plan.
@@ -36,6 +48,16 @@ type Result struct {
 	Settled  []*Stage                      // what is up to date now: Ran and skipped
 	Failed   []*Stage                      // stages whose command or outputs failed
 	Entries  map[string]*dvcfile.StageLock // what was recorded for Ran, by address
+	Done     []StageDone                   // what became of each step that had its turn
+}
+
+// StageDone is what became of one step of a plan.
+type StageDone struct {
+	Stage  *Stage
+	Action Action        // as decided when its turn came: behind a stage that ran a step is decided again
+	Reason string        // why, in a few words
+	Took   time.Duration // of the commands; 0 where none ran
+	Err    error
 }
 
 // Execute carries a plan out: Jobs steps at a time, a step when those are done
@@ -68,6 +90,7 @@ func (p *Project) Execute(ctx context.Context, lock *RepoLock, g *Graph, steps [
 	byPlan := func(a, b *Stage) int { return cmp.Compare(x.place[a], x.place[b]) }
 	slices.SortFunc(x.r.Ran, byPlan)
 	slices.SortFunc(x.r.Settled, byPlan)
+	slices.SortFunc(x.r.Done, func(a, b StageDone) int { return byPlan(a.Stage, b.Stage) })
 	if x.failure != nil {
 		return x.r, x.failure
 	}
@@ -107,6 +130,7 @@ type task struct {
 // outcome is what became of a task.
 type outcome struct {
 	task     *task
+	step     Step               // as decided last
 	entry    *dvcfile.StageLock // what to record; nil when nothing was done
 	acted    bool               // did something, or would have in a dry run
 	executed bool               // its commands ran, whole or not
@@ -220,6 +244,7 @@ func (x *executor) settle(ctx context.Context, out outcome) {
 		x.history.add(x.p, s, out, x.o)
 	}
 	x.talked = out.acted && x.o.Jobs <= 1
+	x.r.Done = append(x.r.Done, StageDone{Stage: s, Action: out.step.Action, Reason: out.step.Reason(), Took: out.took, Err: out.err})
 	switch {
 	case out.err != nil:
 		x.failed(t, out.err)

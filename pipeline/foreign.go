@@ -488,5 +488,5 @@ func (p *Project) openRemoteWith(ctx context.Context, name string, options map[s
 	if merged["url"] == "" {
 		return nil, err
 	}
-	return remote.Open(ctx, name, merged, filepath.Join(p.Root, ".dvc"), lookup(p.env))
+	return remote.Open(ctx, name, merged, filepath.Join(p.Root, ".dvc"), p.access())
 }

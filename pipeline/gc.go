@@ -257,7 +257,7 @@ func (p *Project) collectOther(ctx context.Context, dir string, o GCOptions, u u
 	if !filepath.IsAbs(dir) {
 		dir = filepath.Join(p.Abs(p.Dir), dir)
 	}
-	other, err := Open(ctx, OpenOptions{Dir: dir, Args: p.args, Env: p.env, Sink: p.sink, Now: p.now})
+	other, err := Open(ctx, OpenOptions{Dir: dir, Args: p.args, Env: p.env, Sink: p.sink, Now: p.now, Ask: p.ask})
 	if err != nil {
 		return fmt.Errorf("project %s: %w", dir, err)
 	}
@@ -582,6 +582,7 @@ func (p *Project) deleteFromRemote(ctx context.Context, r GCRemote, jobs int) er
 	if err != nil {
 		return err
 	}
+	p.forgetRemote(r.Name)
 	split := slices.IndexFunc(r.Keys, func(k string) bool { return !strings.HasSuffix(k, ".dir") })
 	if split < 0 {
 		split = len(r.Keys)

@@ -248,7 +248,7 @@ func (p *Project) readSource(ctx context.Context, s *Stage, o ImportOptions) (Fe
 		}
 		return p.takeIn(ctx, p.Abs(d.Rel), tree, e, o)
 	}
-	e, err := p.urlEntryWith(ctx, d, o.FSConfig)
+	e, err := p.urlEntryWith(ctx, d)
 	if errors.Is(err, fs.ErrNotExist) {
 		err = errs.New(errs.NotFound, "The path '%s' does not exist", d.Path)
 	}
@@ -265,7 +265,7 @@ func (p *Project) readSource(ctx context.Context, s *Stage, o ImportOptions) (Fe
 		return Fetched{}, e, err
 	}
 	to := filepath.Join(temp, "data")
-	if err := place.Download(ctx, lookup(p.env), to, o.Jobs); err != nil {
+	if err := place.Download(ctx, p.access(), to, o.Jobs); err != nil {
 		return Fetched{}, e, err
 	}
 	tree, err := p.hasher.Hash(ctx, to, nil)
@@ -359,7 +359,7 @@ func (p *Project) readRepo(ctx context.Context, s *Stage, o ImportOptions) (Fetc
 // openForeignDep opens the repository of an import.
 func (p *Project) openForeignDep(ctx context.Context, dep *dvcfile.Entry, rev string) (*Foreign, error) {
 	o := ForeignOptions{
-		OpenOptions: OpenOptions{Dir: p.Abs(p.Dir), Args: p.args, Env: p.env, Sink: p.sink, Now: p.now},
+		OpenOptions: OpenOptions{Dir: p.Abs(p.Dir), Args: p.args, Env: p.env, Sink: p.sink, Now: p.now, Ask: p.ask},
 		URL:         repoOption(dep, "url"), Rev: rev, Remote: repoOption(dep, "remote"), ConfigFile: repoOption(dep, "config"),
 		CloneDir: filepath.Join(p.TmpDir(), "ctrx", "clones"), Cache: p.Cache,
 	}
@@ -387,8 +387,8 @@ func textOptions(v dvcfile.Value) map[string]string {
 	return out
 }
 
-// urlEntryWith is urlEntry with options for the place.
-func (p *Project) urlEntryWith(ctx context.Context, d *Dependency, options map[string]string) (dvcfile.Entry, error) {
+// urlEntryWith is urlEntry that keeps the options for the place.
+func (p *Project) urlEntryWith(ctx context.Context, d *Dependency) (dvcfile.Entry, error) {
 	e, err := p.urlEntry(ctx, d)
 	if d.Recorded != nil {
 		for _, k := range d.Recorded.Extra.Keys() {
@@ -406,20 +406,20 @@ func (p *Project) urlEntryWith(ctx context.Context, d *Dependency, options map[s
 
 // GetURL copies a file or folder from any place into the folder dir, without
 // tracking it; no project is needed.
-func GetURL(ctx context.Context, place remote.Place, o ImportOptions, env []string, dir string) error {
+func GetURL(ctx context.Context, place remote.Place, o ImportOptions, acc remote.Access, dir string) error {
 	to, err := freePath(dir, o.Out, baseName(place.URL), o.Force)
 	if err != nil {
 		return err
 	}
 	return putInPlace(to, func(temp string) error {
-		from := place.Local(lookup(env))
+		from := place.Local(acc.Env)
 		if from != "" {
 			if _, err := os.Stat(from); err != nil {
 				return errs.New(errs.NotFound, "The path '%s' does not exist", place.URL)
 			}
 			return copyLocal(ctx, from, temp)
 		}
-		err := place.Download(ctx, lookup(env), temp, o.Jobs)
+		err := place.Download(ctx, acc, temp, o.Jobs)
 		if errors.Is(err, fs.ErrNotExist) {
 			return errs.New(errs.NotFound, "The path '%s' does not exist", place.URL)
 		}

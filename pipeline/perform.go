@@ -29,7 +29,7 @@ type worker struct {
 // do brings one stage up to date. It comes with a hold on the repository lock
 // and leaves with one.
 func (w worker) do(ctx context.Context, t *task, env []string) outcome {
-	out := outcome{task: t}
+	out := outcome{task: t, step: t.step}
 	step := t.step
 	s := step.Stage
 	if ctx.Err() != nil {
@@ -45,6 +45,7 @@ func (w worker) do(ctx context.Context, t *task, env []string) outcome {
 		if step, out.err = w.p.decide(ctx, w.g, s, w.o.PlanOptions, t.forced); out.err != nil {
 			return out
 		}
+		out.step = step
 	}
 	if step.Action == Skip {
 		if w.o.Dry && step.Tentative {
@@ -208,6 +209,12 @@ func (w worker) attempt(ctx context.Context, s *Stage, l Limits, env []string, l
 	for _, text := range s.Commands {
 		log.note("> " + text)
 		c := shellCommand{text: text, dir: w.p.Abs(s.WDir), env: env, io: log.io}
+		if o := w.o.Observer; o != nil {
+			c.began = func(pid int) (ended func()) {
+				o.Began(s, pid)
+				return func() { o.Ended(s, pid) }
+			}
+		}
 		if err := c.run(ctx); err != nil {
 			return err
 		}

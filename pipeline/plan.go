@@ -19,6 +19,9 @@ const (
 	Verify                // a data source: its file is hashed again and recorded
 )
 
+// String is the word for an action in what is recorded of a run.
+func (a Action) String() string { return [...]string{"skip", "restore", "run", "verify"}[a] }
+
 // Step is what a plan decided for one stage.
 type Step struct {
 	Stage       *Stage

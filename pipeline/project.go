@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -18,6 +19,7 @@ import (
 	"ctrx/internal/ignore"
 	"ctrx/internal/settings"
 	"ctrx/storage"
+	"ctrx/storage/remote"
 )
 
 // Project is an opened DVC repository. Close it to save what was learned about
@@ -34,6 +36,7 @@ type Project struct {
 	shared       string
 	args         []string
 	env          []string
+	ask          Ask
 	now          func() time.Time
 	sink         event.Sink
 	state        *storage.State
@@ -44,7 +47,12 @@ type Project struct {
 	touchedFiles []string             // rel paths of written files that belong into Git
 	pretended    map[string][]byte    // rel path -> content that a file is taken to have (Pretend)
 	warned       map[string]bool      // warnings about stage files that were shown
+	opened       []io.Closer          // remotes with connections, closed with the project
 }
+
+// Ask gets a secret from a person: the password of a remote. It is nil where
+// there is no terminal.
+type Ask func(ctx context.Context, prompt string) (string, error)
 
 // OpenOptions says from where and for whom a project is opened.
 type OpenOptions struct {
@@ -53,6 +61,7 @@ type OpenOptions struct {
 	Env  []string   // the environment, as os.Environ gives it
 	Sink event.Sink // where progress and messages go
 	Now  func() time.Time
+	Ask  Ask // may be nil
 	// Shared is the folder of what is kept beside the runs: Python environments
 	// and the history of stages. "" is the project's own; a working copy that
 	// will be removed takes that of the project that it was made from.
@@ -97,7 +106,7 @@ func Open(ctx context.Context, o OpenOptions) (*Project, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Project{Root: root, Dir: filepath.ToSlash(rel), args: o.Args, env: o.Env, now: o.Now, sink: o.Sink, shared: o.Shared, locks: map[string]*lockFile{}}
+	p := &Project{Root: root, Dir: filepath.ToSlash(rel), args: o.Args, env: o.Env, ask: o.Ask, now: o.Now, sink: o.Sink, shared: o.Shared, locks: map[string]*lockFile{}}
 	if p.now == nil {
 		p.now = time.Now
 	}
@@ -122,7 +131,7 @@ func (p *Project) Getenv(key string) string { return lookup(p.env)(key) }
 // Beside opens the project of another folder with the environment of this one:
 // a copy that an experiment runs in.
 func (p *Project) Beside(ctx context.Context, dir string, sink event.Sink) (*Project, error) {
-	return Open(ctx, OpenOptions{Dir: dir, Args: p.args, Env: p.env, Sink: sink, Now: p.now})
+	return Open(ctx, OpenOptions{Dir: dir, Args: p.args, Env: p.env, Sink: sink, Now: p.now, Ask: p.ask})
 }
 
 func (p *Project) openGit(root string, o OpenOptions) (err error) {
@@ -168,7 +177,16 @@ func (p *Project) openCache() (err error) {
 }
 
 // Close saves the record of unchanged files.
-func (p *Project) Close() error { return errors.Join(p.Cache.Close(), p.state.Close()) }
+func (p *Project) Close() error {
+	err := errors.Join(p.Cache.Close(), p.state.Close())
+	for _, c := range p.opened {
+		err = errors.Join(err, c.Close())
+	}
+	return err
+}
+
+// access is what remotes are opened with.
+func (p *Project) access() remote.Access { return remote.Access{Env: lookup(p.env), Ask: p.ask} }
 
 // TmpDir is .dvc/tmp, which Git and DVC ignore.
 func (p *Project) TmpDir() string { return filepath.Join(p.Root, ".dvc", "tmp") }

@@ -7,7 +7,6 @@ import (
 	"slices"
 
 	"ctrx/pipeline/dvcfile"
-	"ctrx/storage"
 )
 
 // selectedOutput is an output, or a part of one, that a data command works on.
@@ -80,47 +79,6 @@ func outputsOf(stages []*Stage) []selectedOutput {
 	return outs
 }
 
-// Input is data that the pipeline reads and does not make itself.
-type Input struct {
-	Rel    string
-	Digest storage.Digest
-}
-
-// Inputs lists the recorded inputs of all stages: dependencies that no stage of
-// a dvc.yaml makes, as they were recorded.
-func (ix *Index) Inputs() []Input {
-	made := map[string]bool{}
-	for _, s := range ix.Stages {
-		for _, o := range s.Outs {
-			if !s.IsData() {
-				made[o.Rel] = true
-			}
-		}
-	}
-	isMade := func(rel string) bool {
-		for ; !made[rel]; rel = path.Dir(rel) {
-			if rel == "." || rel == "/" {
-				return false
-			}
-		}
-		return true
-	}
-	var found []Input
-	seen := map[Input]bool{}
-	for _, s := range ix.Stages {
-		for _, d := range s.Deps {
-			if s.IsData() || d.Rel == "" || d.Recorded == nil || isMade(d.Rel) {
-				continue
-			}
-			if in := (Input{Rel: d.Rel, Digest: d.Recorded.Digest}); !seen[in] {
-				seen[in] = true
-				found = append(found, in)
-			}
-		}
-	}
-	return found
-}
-
 // plotSpecFiles gives the files that a plot at the top of a dvc.yaml is drawn
 // from: those its axes name, else its id.
 func plotSpecFiles(spec dvcfile.PlotSpec) []string {
@@ -136,9 +94,9 @@ func plotSpecFiles(spec dvcfile.PlotSpec) []string {
 	return files
 }
 
-// PlotFiles lists the files of all plots of the work tree that exist: plots
-// outputs of stages and those at the top of a dvc.yaml.
-func (p *Project) PlotFiles(ctx context.Context, ix *Index) ([]string, error) {
+// PlotRoots gives the files and folders that an index names as plots, by rel
+// path: plots outputs of its stages, and what stands at the top of a dvc.yaml.
+func (ix *Index) PlotRoots() []string {
 	var roots []string
 	for _, s := range ix.Stages {
 		for _, o := range s.Outs {
@@ -154,6 +112,13 @@ func (p *Project) PlotFiles(ctx context.Context, ix *Index) ([]string, error) {
 			}
 		}
 	}
+	return roots
+}
+
+// PlotFiles lists the files of all plots of the work tree that exist: plots
+// outputs of stages and those at the top of a dvc.yaml.
+func (p *Project) PlotFiles(ctx context.Context, ix *Index) ([]string, error) {
+	roots := ix.PlotRoots()
 	var files []string
 	for _, rel := range roots {
 		members, err := p.membersOf(ctx, ix, rel)

@@ -7,7 +7,7 @@ import (
 	"ctrx/pipeline/dvcfile"
 )
 
-func TestInputs(t *testing.T) {
+func TestRecordedInputs(t *testing.T) {
 	a, b, c := node("a", "raw data.csv", "dir"), node("b", "raw dir/x ../above", "b"), node("c", "dir2 b", "c")
 	data := node("", "", "data.csv")
 	data.Data = &dvcfile.DataFile{}
@@ -19,10 +19,17 @@ func TestInputs(t *testing.T) {
 	c.Deps[0].Recorded = nil // never recorded
 	ix := &Index{Stages: []*Stage{a, b, c, data}}
 	var got []string
-	for _, in := range ix.Inputs() {
-		got = append(got, in.Rel)
+	for _, in := range (&Project{}).RecordedInputs(ix, ix.Stages) {
+		text := in.Rel
+		if in.Made != nil {
+			text += " made by " + in.Made.Name
+		}
+		for _, r := range in.Readers {
+			text += " for " + r.Name
+		}
+		got = append(got, text)
 	}
-	if want := []string{"raw", "data.csv", "../above"}; !slices.Equal(got, want) {
+	if want := []string{"../above for b", "data.csv for a", "raw for a for b", "b made by b for c", "dir/x made by a for b"}; !slices.Equal(got, want) {
 		t.Errorf("inputs %q, want %q", got, want)
 	}
 }

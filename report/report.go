@@ -79,21 +79,6 @@ func extract(v dvcfile.Value) dvcfile.Value {
 	return nil
 }
 
-// Failed gives the names of the revisions that were not read completely.
-func Failed(revs ...Revision) []string {
-	var names []string
-	for _, r := range revs {
-		bad := r.Err != nil
-		for _, f := range r.Files {
-			bad = bad || f.Err != nil
-		}
-		if bad {
-			names = append(names, r.Name)
-		}
-	}
-	return names
-}
-
 // ShowValue is the JSON of `metrics show`: {revision: {"data": {file: {"data":
 // ...}}}}, with {"error": {"type", "msg"}} in the place of what failed.
 func ShowValue(revs []Revision) *dvcfile.Map {

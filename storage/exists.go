@@ -24,6 +24,13 @@ func (o TransferOptions) sizes(ctx context.Context, ds []Digest, full bool) (siz
 		return size, true, err
 	}
 	pages, err := o.estimatePages(ctx)
+	if errors.Is(err, errors.ErrUnsupported) {
+		if !full {
+			return nil, false, nil
+		}
+		size, err = o.statEach(ctx, ds)
+		return size, true, err
+	}
 	if err != nil {
 		return nil, false, err
 	}

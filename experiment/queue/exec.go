@@ -18,7 +18,6 @@ import (
 	"ctrx/internal/event"
 	"ctrx/internal/fsx"
 	"ctrx/internal/process"
-	"ctrx/internal/settings"
 	"ctrx/pipeline"
 )
 
@@ -276,7 +275,7 @@ func (q *Queue) makeCopy(ctx context.Context, t Task, root string) error {
 		return err
 	}
 	dir := filepath.Join(root, q.prefix())
-	if err := q.copySettings(dir); err != nil {
+	if err := experiment.CopySettings(q.project, dir); err != nil {
 		return fmt.Errorf("settings of the working copy: %w", err)
 	}
 	for _, rel := range t.message.CopyPaths {
@@ -285,40 +284,6 @@ func (q *Queue) makeCopy(ctx context.Context, t Task, root string) error {
 		}
 		if err := copyPath(q.project.Abs(rel), filepath.Join(dir, filepath.FromSlash(rel))); err != nil {
 			return fmt.Errorf("copy %s into the working copy: %w", rel, err)
-		}
-	}
-	return nil
-}
-
-// copySettings gives a working copy the user's config.local, the cache of the
-// project, and those remotes whose place is relative to the project.
-func (q *Queue) copySettings(dir string) error {
-	local := filepath.Join(dir, ".dvc", "config.local")
-	if err := os.MkdirAll(filepath.Dir(local), 0o777); err != nil {
-		return fsx.FullDisk(err)
-	}
-	data, err := os.ReadFile(q.project.Config.File(settings.Local))
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	if err := os.WriteFile(local, data, 0o600); err != nil {
-		return fsx.FullDisk(err)
-	}
-	config, err := settings.ReadDVC(settings.Options{Root: dir, Env: func(string) string { return "" }})
-	if err != nil {
-		return err
-	}
-	if err := config.Set(settings.Local, settings.Name{Section: "cache", Key: "dir"}, q.project.Cache.Dir(), dir); err != nil {
-		return err
-	}
-	for _, name := range q.project.Config.Remotes() {
-		theirs, err := config.Remote(name)
-		ours, err2 := q.project.Config.Remote(name)
-		if err != nil || err2 != nil || theirs["url"] == ours["url"] || !filepath.IsAbs(ours["url"]) {
-			continue
-		}
-		if err := config.Set(settings.Local, settings.Name{Kind: "remote", Section: name, Key: "url"}, ours["url"], dir); err != nil {
-			return err
 		}
 	}
 	return nil

@@ -26,6 +26,8 @@ const (
 	DataCorrupt             // data whose content does not match its digest
 	Auth                    // credentials missing or refused
 	Unreachable             // a server that does not answer
+	Deleted                 // a run that its server keeps as deleted
+	CommitGone              // the commit of a run, which no repository that was asked has
 	Interrupted             // SIGINT or a cancelled context
 	Terminated              // SIGTERM
 )
@@ -46,11 +48,13 @@ func Table() []Row {
 		{Usage, 3, "usage: wrong command, flag or argument"},
 		{ProjectFile, 4, "bad project file: dvc.yaml, dvc.lock, .dvc, params, ctrx.yaml or config"},
 		{NotFound, 5, "not found: repository, revision, stage, remote, experiment or file"},
-		{Conflict, 6, "busy or conflict: another process holds the lock, or a name is taken"},
+		{Conflict, 6, "busy or conflict: another process holds the lock, a name is taken or means several things, or changes would be lost"},
 		{DataMissing, 7, "data missing: recorded data is neither in the cache nor on the remote"},
 		{DataCorrupt, 8, "data corrupt: content does not match its recorded hash"},
 		{Auth, 9, "authentication: credentials are missing or were refused"},
 		{Unreachable, 10, "server unreachable"},
+		{Deleted, 11, "deleted: the run is there and marked as deleted, so it can be restored on its server"},
+		{CommitGone, 12, "commit gone: the commit of a run is neither here nor at a Git remote"},
 		{Interrupted, 130, "interrupted (SIGINT, Ctrl-C)"},
 		{Terminated, 143, "terminated (SIGTERM)"},
 	}

@@ -25,6 +25,7 @@ const (
 	MLflow Requirement = "mlflow" // the real mlflow on PATH
 	S3     Requirement = "s3"     // versitygw on PATH
 	Python Requirement = "python" // python3 on PATH
+	SSH    Requirement = "ssh"    // OpenSSH's sshd on PATH or in /usr/sbin
 
 	// Browser is a headless Chromium on PATH, by any of its names, or the
 	// program that CTRX_BROWSER names.
@@ -44,7 +45,7 @@ func Have(r Requirement) bool { return Program(r) != "" }
 // there is none.
 func Program(r Requirement) string {
 	programs := map[Requirement][]string{
-		DVC: {"dvc"}, MLflow: {"mlflow"}, S3: {"versitygw"}, Python: {"python3"},
+		DVC: {"dvc"}, MLflow: {"mlflow"}, S3: {"versitygw"}, Python: {"python3"}, SSH: {"sshd", "/usr/sbin/sshd"},
 		Browser: {"chromium", "chromium-browser", "google-chrome"},
 	}[r]
 	if named := os.Getenv(BrowserEnv); r == Browser && named != "" {

@@ -247,6 +247,23 @@ func TestApplyOverridesPython(t *testing.T) {
 	}
 }
 
+// DVC 3.67.1 writes "m: # why" and, in the first column of the next line,
+// "{}" here, and can't read the file again.
+func TestApplyOverridesKeepsTheFileReadable(t *testing.T) {
+	ovs, err := ParseOverride("~m.o")
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := ApplyOverrides("p.yaml", []byte("m: # why\n  o: d\ns: 1\n"), ovs, Surroundings{})
+	if out != nil || errs.KindOf(err) != errs.Usage || errs.HintOf(err) == "" || !strings.Contains(err.Error(), "p.yaml") {
+		t.Errorf("got %q, %v", out, err)
+	}
+	out, err = ApplyOverrides("p.yaml", []byte("# why\nm:\n  o: d\ns: 1\n"), ovs, Surroundings{})
+	if want := "# why\nm: {}\ns: 1\n"; err != nil || string(out) != want {
+		t.Errorf("a comment elsewhere: %q, %v", out, err)
+	}
+}
+
 func FuzzParseOverride(f *testing.F) {
 	for _, v := range vectors[sweepVector](f, "sweep_vectors.json") {
 		for _, arg := range v.Args {

@@ -54,7 +54,18 @@ func ApplyOverrides(file string, data []byte, ovs []Override, env Surroundings) 
 		return nil, err
 	}
 	doc.Update(resolved, c.isNew)
-	return doc.Encode(), nil
+	return readable(file, doc.Encode())
+}
+
+// readable gives out, the new text of a YAML file, or an error when it would
+// not read back: where a comment follows the key of what became empty, DVC's
+// layout puts "{}" in a place where YAML has none, and DVC leaves such a file.
+func readable(file string, out []byte) ([]byte, error) {
+	if _, err := ReadParams(file, out); err != nil {
+		return nil, errs.Hint(errs.New(errs.Usage, "%s stays as it is: with this change, written as DVC writes it, it would be unreadable: %w", file, err),
+			"remove the comment between the changed key and its value from %s, then run this again", file)
+	}
+	return out, nil
 }
 
 func pathKey(path []string) string { return strings.Join(path, "\x00") }

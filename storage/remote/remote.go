@@ -1,5 +1,6 @@
 // Package remote opens the storage that a remote section of DVC's config
-// describes: it chooses the backend by the scheme of the url.
+// describes: it chooses the backend by the scheme of the url. It also reads data
+// that lies behind a URL and is no part of a project (Place).
 package remote
 
 import (
@@ -11,21 +12,31 @@ import (
 	"ctrx/storage"
 	"ctrx/storage/local"
 	"ctrx/storage/s3"
+	"ctrx/storage/ssh"
+	"ctrx/storage/web"
 )
+
+// Access is what a remote needs of the one who uses it.
+type Access struct {
+	Env func(string) string // environment variables (HOME, AWS_*, SSH_AUTH_SOCK)
+	// Ask gets a secret from a person (ask_password, ask_passphrase); nil where
+	// there is none to ask.
+	Ask func(ctx context.Context, prompt string) (string, error)
+}
 
 // Supported lists the forms of a url that Open takes.
 func Supported() []string {
-	return []string{"a folder (/srv/data, ../data, file:///srv/data)", "s3://BUCKET/PREFIX"}
+	return []string{"a folder (/srv/data, ../data, file:///srv/data)", "s3://BUCKET/PREFIX", "ssh://USER@HOST:PORT/PATH", "https://HOST/PATH"}
 }
 
 // Open makes the backend of the remote called name. config holds the keys of
 // its section ("url", "endpointurl", ...; dvc-compat 8.5 and 9.3). Relative
 // paths are relative to baseDir, the folder of the config file that holds them.
-// env gives environment variables (HOME, AWS_*).
 //
 // Nothing is contacted yet: a server that is down shows at the first use. A
-// remote with a bad or unknown setting gives kind ProjectFile.
-func Open(ctx context.Context, name string, config map[string]string, baseDir string, env func(string) string) (storage.Backend, error) {
+// remote with a bad or unknown setting gives kind ProjectFile. A backend that is
+// also an io.Closer keeps connections open until it is closed.
+func Open(ctx context.Context, name string, config map[string]string, baseDir string, acc Access) (storage.Backend, error) {
 	raw := config["url"]
 	if raw == "" {
 		return nil, errs.Hint(errs.New(errs.ProjectFile, "remote %q has no url", name), "ctrx remote modify %s url URL", name)
@@ -33,21 +44,34 @@ func Open(ctx context.Context, name string, config map[string]string, baseDir st
 	scheme := schemeOf(raw)
 	switch scheme {
 	case "", "file":
-		return local.Open(localDir(raw, baseDir, env), local.Options{Shared: config["shared"] == "group"}), nil
+		return local.Open(localDir(raw, baseDir, acc.Env), local.Options{Shared: config["shared"] == "group"}), nil
 	case "s3":
-		return openS3(ctx, name, config, baseDir, env)
+		return openS3(ctx, name, config, baseDir, acc)
+	case "ssh":
+		return openSSH(name, config, baseDir, acc)
+	case "http", "https":
+		set, err := web.Parse(name, config, baseDir, acc.Env)
+		if err != nil {
+			return nil, err
+		}
+		set.Ask = acc.Ask
+		b, err := web.Open(set)
+		if err != nil {
+			return nil, err
+		}
+		return b, nil
 	}
 	return nil, errs.Hint(errs.New(errs.ProjectFile, "remote %q: urls of the form %s:// are not supported; supported are %s",
-		name, scheme, strings.Join(Supported(), " and ")),
+		name, scheme, strings.Join(Supported(), ", ")),
 		"ctrx remote modify %s url s3://BUCKET/PREFIX, or use dvc for this remote", name)
 }
 
-func openS3(ctx context.Context, name string, config map[string]string, baseDir string, env func(string) string) (storage.Backend, error) {
-	set, err := s3.Parse(name, config, baseDir, env)
+func openS3(ctx context.Context, name string, config map[string]string, baseDir string, acc Access) (storage.Backend, error) {
+	set, err := s3.Parse(name, config, baseDir, acc.Env)
 	if err != nil {
 		return nil, err
 	}
-	if set, err = set.WithAddressing(env); err != nil {
+	if set, err = set.WithAddressing(acc.Env); err != nil {
 		return nil, err
 	}
 	b, err := s3.Open(ctx, set)
@@ -55,6 +79,15 @@ func openS3(ctx context.Context, name string, config map[string]string, baseDir 
 		return nil, err
 	}
 	return b, nil
+}
+
+func openSSH(name string, config map[string]string, baseDir string, acc Access) (storage.Backend, error) {
+	set, err := ssh.Parse(name, config, baseDir, acc.Env)
+	if err != nil {
+		return nil, err
+	}
+	set.Ask = acc.Ask
+	return ssh.Open(set), nil
 }
 
 // schemeOf gives the scheme of a url, or "" for a path; a single letter is a

@@ -12,10 +12,12 @@ import (
 
 func none(string) string { return "" }
 
+func access() Access { return Access{Env: none} }
+
 func TestOpenLocal(t *testing.T) {
 	base := t.TempDir()
 	for _, raw := range []string{filepath.Join(base, "r"), "r", "./x/../r", "file://" + filepath.ToSlash(base) + "/r"} {
-		b, err := Open(t.Context(), "r", map[string]string{"url": raw}, base, none)
+		b, err := Open(t.Context(), "r", map[string]string{"url": raw}, base, access())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -34,7 +36,7 @@ func TestOpenLocal(t *testing.T) {
 }
 
 func TestOpenS3(t *testing.T) {
-	b, err := Open(t.Context(), "r", map[string]string{"url": "s3://bucket/a", "endpointurl": "http://127.0.0.1:1", "access_key_id": "k", "secret_access_key": "s"}, t.TempDir(), none)
+	b, err := Open(t.Context(), "r", map[string]string{"url": "s3://bucket/a", "endpointurl": "http://127.0.0.1:1", "access_key_id": "k", "secret_access_key": "s"}, t.TempDir(), access())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -47,12 +49,12 @@ func TestOpenRefuses(t *testing.T) {
 	for name, config := range map[string]map[string]string{
 		"no url":   {},
 		"scheme":   {"url": "gs://bucket/x"},
-		"ssh":      {"url": "ssh://user@host/x"},
-		"http":     {"url": "https://host/x"},
+		"ssh":      {"url": "ssh://-oProxyCommand=id/x"},
+		"http":     {"url": "https://host/x", "method": "DELETE"},
 		"bucket":   {"url": "s3://"},
 		"worktree": {"url": "s3://b", "worktree": "true"},
 	} {
-		_, err := Open(t.Context(), "r", config, "", none)
+		_, err := Open(t.Context(), "r", config, "", access())
 		if errs.KindOf(err) != errs.ProjectFile || errs.HintOf(err) == "" {
 			t.Errorf("%s: %v, hint %q", name, err, errs.HintOf(err))
 		}

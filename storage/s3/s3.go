@@ -45,7 +45,11 @@ type Backend struct {
 	creds  aws.CredentialsProvider // nil: anonymous
 	pool   chan []byte             // buffers; nil ones are not yet made
 
+	journal string    // folder of the records of uploads in parts; "" for none
+	sweep   sync.Once // old records were looked at
+
 	mu       sync.Mutex
+	tags     tagKind
 	region   string // that the bucket turned out to be in
 	virtual  bool   // the server refuses path-style addresses
 	bucketOK bool

@@ -442,7 +442,7 @@ func (h *hostRecorder) Do(r *http.Request) (*http.Response, error) {
 	h.seen = append(h.seen, r.URL.Host+r.URL.Path)
 	w := httptest.NewRecorder()
 	if strings.HasPrefix(r.URL.Host, "bucket.") {
-		w.Header().Set("ETag", `"x"`)
+		w.Header().Set("ETag", `"9dd4e461268c8034f5c8564e155c67a6"`) // the MD5 of "x"
 	} else {
 		w.WriteHeader(http.StatusForbidden)
 		io.WriteString(w, "<Error><Code>SecondLevelDomainForbidden</Code><Message>use virtual hosted style</Message></Error>")

@@ -43,7 +43,7 @@ func (a *app) foreign(ctx context.Context, url string, o pipeline.ForeignOptions
 	if o.RemoteConfig, err = keyValues(options); err != nil {
 		return err
 	}
-	o.OpenOptions = pipeline.OpenOptions{Dir: a.Dir, Args: a.args, Env: a.Env, Sink: a.printer, Now: a.Now}
+	o.OpenOptions = pipeline.OpenOptions{Dir: a.Dir, Args: a.args, Env: a.Env, Sink: a.printer, Now: a.Now, Ask: a.ask()}
 	o.URL, o.CloneDir = url, a.cloneDir()
 	r, err := pipeline.OpenForeign(ctx, o)
 	if err != nil {
@@ -301,7 +301,7 @@ func (a *app) getURLCommand() *cobra.Command {
 			if len(args) > 1 {
 				o.Out = args[1]
 			}
-			return pipeline.GetURL(c.Context(), p, o, a.Env, a.Dir)
+			return pipeline.GetURL(c.Context(), p, o, a.access(), a.Dir)
 		},
 	}
 	c.Flags().IntVarP(&o.Jobs, "jobs", "j", 0, "number of transfers at a time")
@@ -321,7 +321,7 @@ func (a *app) listURLCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			found, err := p.List(c.Context(), a.env, recursive || tree, level)
+			found, err := p.List(c.Context(), a.access(), recursive || tree, level)
 			if err != nil {
 				return err
 			}

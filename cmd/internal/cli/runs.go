@@ -15,6 +15,7 @@ import (
 	"ctrx/experiment"
 	"ctrx/internal/errs"
 	"ctrx/pipeline"
+	"ctrx/report"
 	"ctrx/tracking"
 )
 
@@ -64,14 +65,14 @@ type runStore struct {
 }
 
 func (a *app) runsCommand() *cobra.Command {
-	c := &cobra.Command{Use: "runs", Short: "Look at the MLflow runs of this project"}
-	c.AddCommand(a.runsListCommand(), a.runsShowCommand())
+	c := &cobra.Command{Use: "runs", Short: "Look at the MLflow runs of this project, and bring back what they saw"}
+	c.AddCommand(a.runsListCommand(), a.runsShowCommand(), a.runsCompareCommand(), a.runsDiffCommand(), a.runsCheckoutCommand(), a.runsRerunCommand())
 	return c
 }
 
 func (a *app) runsListCommand() *cobra.Command {
 	var q tracking.RunQuery
-	var asJSON bool
+	var asJSON, md bool
 	c := &cobra.Command{
 		Use: "list", Aliases: []string{"ls"}, Short: "List runs, newest first", Args: cobra.NoArgs,
 		Example: "  ctrx runs list --filter \"metrics.auc > 0.7\" --order-by \"metrics.auc DESC\"",
@@ -85,7 +86,7 @@ func (a *app) runsListCommand() *cobra.Command {
 				if asJSON {
 					return a.printJSON(runsJSON(runs))
 				}
-				a.printRuns(runs)
+				a.printRuns(runs, md)
 				return nil
 			})
 		},
@@ -95,6 +96,8 @@ func (a *app) runsListCommand() *cobra.Command {
 	f.StringArrayVar(&q.OrderBy, "order-by", nil, "MLflow order `clause`; may be repeated")
 	f.IntVarP(&q.Max, "max", "n", 50, "number of runs at the most")
 	f.BoolVar(&asJSON, "json", false, "print JSON")
+	f.BoolVar(&md, "md", false, "print a Markdown table")
+	c.MarkFlagsMutuallyExclusive("json", "md")
 	return c
 }
 
@@ -113,13 +116,17 @@ func runsOf(ctx context.Context, client runStore, q tracking.RunQuery) ([]tracki
 	return page.Runs, err
 }
 
-func (a *app) printRuns(runs []tracking.RunRecord) {
+func (a *app) printRuns(runs []tracking.RunRecord, md bool) {
 	rows := [][]string{{"Run", "Name", "Status", "Started", "Duration", "Metrics"}}
 	for _, r := range runs {
 		rows = append(rows, []string{r.ID[:8], r.Name, string(r.Status), r.StartTime.Local().Format("2006-01-02 15:04"), durationOf(r), metricsText(r)})
 	}
 	if len(runs) == 0 {
 		a.printf("No runs yet. Make one: ctrx exp run\n")
+		return
+	}
+	if md {
+		a.printTable(report.Table{Header: rows[0], Rows: rows[1:]}, true)
 		return
 	}
 	a.printf("%s", a.table(rows))
@@ -150,14 +157,10 @@ func formatNumber(f float64) string { return strconv.FormatFloat(f, 'g', 6, 64) 
 func (a *app) runsShowCommand() *cobra.Command {
 	var asJSON bool
 	c := &cobra.Command{
-		Use: "show RUN", Short: "Show a run: id, the start of one, or a name", Args: cobra.ExactArgs(1),
+		Use: "show RUN", Short: "Show a run: id, the start of one, a name, or an address", Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			a.json = asJSON
-			return a.tracked(c.Context(), func(client runStore) error {
-				run, err := findRun(c.Context(), client, args[0])
-				if err != nil {
-					return err
-				}
+			return a.onRun(c.Context(), args[0], func(_ *pipeline.Project, _ runStore, run tracking.RunRecord) error {
 				if asJSON {
 					return a.printJSON(runsJSON([]tracking.RunRecord{run})[0])
 				}
@@ -170,36 +173,38 @@ func (a *app) runsShowCommand() *cobra.Command {
 	return c
 }
 
-// findRun finds a run by its id, by the start of its id, or by its name; of
-// several with one name the newest.
-func findRun(ctx context.Context, client runStore, name string) (tracking.RunRecord, error) {
-	if len(name) == 32 {
-		return client.GetRun(ctx, name)
-	}
-	q := tracking.RunQuery{Max: 1000}
-	var found []tracking.RunRecord
-	exp, err := client.ExperimentByName(ctx, client.experiment)
-	if err != nil && errs.KindOf(err) != errs.NotFound {
-		return tracking.RunRecord{}, err
-	}
-	for q.Experiments = []string{exp.ID}; exp.ID != ""; {
-		page, err := client.SearchRuns(ctx, q)
-		if err != nil {
-			return tracking.RunRecord{}, err
+// onRun finds a run by what the user calls it and runs f with it. An address
+// chooses the server too: credentials of the environment go only to the server
+// that the project uses.
+func (a *app) onRun(ctx context.Context, name string, f func(*pipeline.Project, runStore, tracking.RunRecord) error) error {
+	return a.onRuns(ctx, []string{name}, func(p *pipeline.Project, client runStore, runs []tracking.RunRecord) error {
+		return f(p, client, runs[0])
+	})
+}
+
+// onRuns is onRun for several runs of one server.
+func (a *app) onRuns(ctx context.Context, names []string, f func(*pipeline.Project, runStore, []tracking.RunRecord) error) error {
+	refs := make([]tracking.RunRef, len(names))
+	for i, name := range names {
+		var err error
+		if refs[i], err = tracking.ParseRunRef(name); err != nil {
+			return err
 		}
-		for _, r := range page.Runs {
-			if r.Name == name || len(name) >= 4 && strings.HasPrefix(r.ID, name) {
-				found = append(found, r)
+	}
+	return a.project(ctx, func(p *pipeline.Project) error {
+		cfg := a.trackOptions(p).Config.For(refs...)
+		client, err := tracking.Open(ctx, cfg)
+		if err != nil {
+			return err
+		}
+		runs := make([]tracking.RunRecord, len(refs))
+		for i, ref := range refs {
+			if runs[i], err = client.FindRun(ctx, cfg.ExperimentName, ref); err != nil {
+				return errors.Join(err, client.Close())
 			}
 		}
-		if q.Page = page.Next; q.Page == "" {
-			break
-		}
-	}
-	if len(found) == 0 {
-		return tracking.RunRecord{}, errs.Hint(errs.New(errs.NotFound, "no run is named or begins with '%s'", name), "ctrx runs list")
-	}
-	return found[0], nil
+		return errors.Join(f(p, runStore{client, cfg.ExperimentName}, runs), client.Close())
+	})
 }
 
 func (a *app) printRunRecord(r tracking.RunRecord) {
@@ -300,27 +305,4 @@ func jsonNumber(f float64) any {
 		return strconv.FormatFloat(f, 'g', -1, 64)
 	}
 	return f
-}
-
-func (a *app) trackingCommand() *cobra.Command {
-	c := &cobra.Command{Use: "tracking", Short: "Look after the connection to MLflow"}
-	c.AddCommand(&cobra.Command{
-		Use: "sync", Short: "Send the runs that were kept on disk while the server was down", Args: cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error {
-			return a.project(c.Context(), func(p *pipeline.Project) error {
-				r, err := tracking.Sync(c.Context(), a.trackOptions(p).Config)
-				if err != nil {
-					return err
-				}
-				for _, run := range r.Runs {
-					p.Info("Sent run %s to %s", run.ID, run.URI)
-				}
-				if len(r.Runs) == 0 && r.Left == 0 {
-					p.Info("Nothing to send.")
-				}
-				return nil
-			})
-		},
-	})
-	return c
 }
