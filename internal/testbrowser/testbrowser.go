@@ -52,7 +52,7 @@ func Start(t testing.TB) *Tab {
 	if runtime.GOOS == "windows" {
 		t.Skip("a browser on Windows inherits no pipes")
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 	toBrowser, in, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
@@ -231,13 +231,13 @@ func (c *Tab) Visit(t testing.TB, address, until string) {
 // Wait waits until a JavaScript expression is true.
 func (c *Tab) Wait(t testing.TB, until string) {
 	t.Helper()
-	for deadline := time.Now().Add(time.Minute); ; time.Sleep(50 * time.Millisecond) {
+	for deadline := time.Now().Add(2 * time.Minute); ; time.Sleep(50 * time.Millisecond) {
 		var done bool
 		if err := c.Eval("Boolean("+until+")", &done); err == nil && done {
 			return
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("not %s after a minute; problems: %.1000q", until, c.Problems)
+			t.Fatalf("not %s after two minutes; problems: %.1000q", until, c.Problems)
 		}
 	}
 }
