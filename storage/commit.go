@@ -11,7 +11,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 	"sync"
 
 	"golang.org/x/sync/errgroup"
@@ -74,10 +73,8 @@ func (c *Cache) storeTree(ctx context.Context, abs string, t Tree) error {
 	if !t.IsDir() {
 		members = DirObject{{MD5: t.Digest}}
 	}
-	for _, e := range members { // what no checkout would write is not kept either
-		if strings.ContainsFunc(e.RelPath, isControl) {
-			return errs.Hint(errs.New(errs.ProjectFile, "refused to keep %q: its name has a control character", e.RelPath), "rename the file, or name it in .dvcignore")
-		}
+	if err := members.checkNames(); err != nil { // what no checkout would write is not kept either
+		return errs.Hint(err, "rename the file, or name it in .dvcignore")
 	}
 	have, err := c.hasAll(ctx, memberDigests(members))
 	if err != nil {

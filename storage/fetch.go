@@ -103,11 +103,12 @@ func (f *fetch) run(ctx context.Context) error {
 func (f *fetch) plan(ctx context.Context) ([]Digest, error) {
 	f.paths = map[Digest]string{}
 	var files, absent []Digest
-	add := func(tree DirObject) {
+	add := func(tree DirObject) error {
 		for _, e := range tree {
 			files = append(files, e.MD5)
 			f.paths[e.MD5] = e.RelPath
 		}
+		return tree.checkNames()
 	}
 	for _, d := range unique(f.Objects) {
 		if !d.Valid() {
@@ -125,7 +126,9 @@ func (f *fetch) plan(ctx context.Context) ([]Digest, error) {
 		if err != nil {
 			return nil, err
 		}
-		add(tree)
+		if err := add(tree); err != nil {
+			return nil, err
+		}
 	}
 	data := make([][]byte, len(absent))
 	g, gctx := errgroup.WithContext(ctx)
@@ -155,8 +158,10 @@ func (f *fetch) plan(ctx context.Context) ([]Digest, error) {
 		if err != nil {
 			return nil, err
 		}
+		if err := add(tree); err != nil {
+			return nil, err
+		}
 		f.trees = append(f.trees, fetchedTree{d, data[i]})
-		add(tree)
 	}
 	return unique(files), nil
 }
