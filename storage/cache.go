@@ -360,6 +360,7 @@ func (c *Cache) Open(d Digest) (*os.File, error) {
 type MissingObject struct {
 	Digest  Digest
 	RelPath string // of the member inside its folder; empty for an object by itself
+	Path    string // that wants it, where Push and Fetch were told; else empty
 }
 
 // MissingError says that recorded data is not in the cache. Its kind is

@@ -128,8 +128,8 @@ func (c *Cache) put(ctx context.Context, d Digest, r io.Reader) error {
 	if err != nil {
 		return err
 	}
-	err = b.receive(ctx, d, func(w io.Writer) error {
-		_, err := io.Copy(w, r)
+	err = b.receive(ctx, d, func(in *incoming) error {
+		_, err := io.Copy(in, r)
 		return err
 	})
 	if e := b.finish(); err == nil {
@@ -143,6 +143,9 @@ func (c *Cache) put(ctx context.Context, d Digest, r io.Reader) error {
 type batch struct {
 	cache *Cache
 	root  *fsx.Root
+	// resume says that large objects that do not arrive whole are kept, and gone
+	// on with: see receive.
+	resume bool
 
 	mu    sync.Mutex
 	names []string // renamed into place, not flushed, not marked
@@ -213,34 +216,6 @@ func (b *batch) clone(ctx context.Context, src *os.File, d Digest, name string, 
 		return false, changedError(src.Name())
 	}
 	return true, b.publish(t, name, n)
-}
-
-// receive stores what fill writes as the object d. Other content is an error of
-// kind DataCorrupt. fill may be called once only.
-func (b *batch) receive(ctx context.Context, d Digest, fill func(w io.Writer) error) error {
-	name, err := b.cache.name(d)
-	if err != nil {
-		return err
-	}
-	if err := b.cache.mkdir(b.root, name); err != nil {
-		return err
-	}
-	t, err := b.root.Create(name, 0o666)
-	if err != nil {
-		return err
-	}
-	defer t.Discard()
-	sum := b.cache.newSum()
-	if err := fill(io.MultiWriter(t, sum)); err != nil {
-		return fsx.FullDisk(err)
-	}
-	if err := ctx.Err(); err != nil {
-		return context.Cause(ctx)
-	}
-	if got := sum.digest(); string(got) != d.Hex() {
-		return errs.New(errs.DataCorrupt, "the content of %s is that of %s", d, got)
-	}
-	return b.publish(t, name, sum.n)
 }
 
 // write copies r into the object d. other is the digest of the content where it

@@ -19,8 +19,9 @@ import (
 
 // SyncResult says what a Sync did.
 type SyncResult struct {
-	Runs []SyncedRun // sent whole, in order
-	Left int         // runs that are still in the spool: being logged, or failed
+	Runs   []SyncedRun // sent whole, in order
+	Left   int         // runs that are still in the spool: being logged, or failed
+	Reaped []ReapedRun // whose processes were killed, see Client.Reap
 }
 
 // SyncedRun is a run that the server has now.
@@ -79,9 +80,25 @@ func spooledRuns(dir string) ([]string, error) {
 // part of it already, to the server it was meant for. Runs that another process
 // is logging at the moment are left alone. A run that was cut off by a crash is
 // given the status KILLED. A failure does not keep other runs from being sent;
-// all failures are returned together.
+// all failures are returned together. In the end runs without a process get
+// their end, see Client.Reap, on all servers that runs went to.
 func Sync(ctx context.Context, cfg Config) (SyncResult, error) {
 	cfg = cfg.withDefaults()
+	s := syncer{cfg: cfg, clients: map[string]*Client{}, dead: map[string]error{}}
+	defer s.close()
+	result, err := s.spool(ctx)
+	var busy *fsx.LockedError
+	if ctx.Err() != nil || errors.As(err, &busy) {
+		return result, err
+	}
+	var reapErr error
+	result.Reaped, reapErr = reap(ctx, cfg, func(uri string) (*Client, error) { return s.client(operation{URI: uri}, true) })
+	return result, errors.Join(err, reapErr)
+}
+
+// spool sends what is in the spool.
+func (s *syncer) spool(ctx context.Context) (SyncResult, error) {
+	cfg := s.cfg
 	dir := cfg.spoolDir()
 	var result SyncResult
 	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
@@ -96,11 +113,9 @@ func Sync(ctx context.Context, cfg Config) (SyncResult, error) {
 		return result, err
 	}
 	defer lock.Unlock() //nolint:errcheck // the kernel lets go at exit in any case
-	s := syncer{cfg: cfg, clients: map[string]*Client{}, dead: map[string]error{}}
-	defer s.close()
 	runs, err := spooledRuns(dir)
-	if err != nil {
-		return result, err
+	if err != nil || len(runs) == 0 {
+		return result, errors.Join(err, sweep(cfg))
 	}
 	var failures []error
 	for i, base := range runs {
@@ -302,7 +317,7 @@ func (c *Client) place(ctx context.Context, header operation, a *acks) (target, 
 		if header.ArtifactURI != "" {
 			return target{a.runID, header.ArtifactURI}, nil
 		}
-		run, err := c.getRun(ctx, a.runID)
+		run, err := c.rest.getRun(ctx, a.runID)
 		return target{a.runID, run.Info.ArtifactURI}, err
 	}
 	e, err := c.ensureExperiment(ctx, header.Experiment)
@@ -318,8 +333,7 @@ func (c *Client) place(ctx context.Context, header operation, a *acks) (target, 
 		return target{}, err
 	}
 	if info.LifecycleStage == "deleted" {
-		return target{}, errs.Hint(errs.New(errs.Conflict, "run %s is deleted on %s", info.RunID, c.URI()),
-			"restore it with `mlflow runs restore --run-id %s`, or remove its files %s.* from the spool", info.RunID, header.Key)
+		return target{}, c.deletedRun(info.RunID)
 	}
 	return target{info.RunID, info.ArtifactURI}, a.setRun(info.RunID)
 }

@@ -161,6 +161,15 @@ func (t *Temp) Discard() {
 	t.root.Remove(t.tmp)
 }
 
+// Keep closes the file and leaves it under its temporary name: see Root.Resume.
+func (t *Temp) Keep() {
+	if t.done {
+		return
+	}
+	t.done = true
+	t.Close()
+}
+
 // FullDisk gives an error that says "the disk is full" a kind and a hint, and
 // returns every other error as it is.
 func FullDisk(err error) error {

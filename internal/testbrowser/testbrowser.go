@@ -215,8 +215,14 @@ func (c *Tab) Eval(expression string, value any) error {
 // holds.
 func (c *Tab) Open(t testing.TB, file, until string) {
 	t.Helper()
+	c.Visit(t, (&url.URL{Scheme: "file", Path: file}).String(), until)
+}
+
+// Visit loads an address and waits until the condition holds.
+func (c *Tab) Visit(t testing.TB, address, until string) {
+	t.Helper()
 	c.Requests, c.Problems = nil, nil
-	if err := c.call("Page.navigate", map[string]any{"url": (&url.URL{Scheme: "file", Path: file}).String()}, nil); err != nil {
+	if err := c.call("Page.navigate", map[string]any{"url": address}, nil); err != nil {
 		t.Fatal(err)
 	}
 	c.Wait(t, until)

@@ -22,6 +22,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"ctrx/internal/errs"
 	"ctrx/internal/fsx"
@@ -206,6 +207,10 @@ func (b *Backend) put(ctx context.Context, key string, src io.ReadSeeker, size i
 	if n != size {
 		return errs.New(errs.Failed, "%d bytes were read where %d were expected", n, size)
 	}
+	// A network drive may take content and keep less of it.
+	if info, err := t.Stat(); err != nil || info.Size() != size {
+		return errs.Hint(errs.New(errs.Failed, "the folder kept something else than the %d bytes that were written", size), "check the disk or network drive of %s", b.dir)
+	}
 	if err := storage.CheckContent(key, storage.Digest(hex.EncodeToString(sum.Sum(nil)))); err != nil {
 		return err
 	}
@@ -372,6 +377,36 @@ func (l *lister) walk(dir string) error {
 	}
 	return nil
 }
+
+// Leftovers implements storage.Sweeper.
+func (b *Backend) Leftovers(ctx context.Context, before time.Time) ([]storage.Object, error) {
+	var out []storage.Object
+	err := filepath.WalkDir(b.dir, func(name string, d fs.DirEntry, err error) error {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if err != nil || d.IsDir() || !d.Type().IsRegular() || !storage.IsLeftover(d.Name()) {
+			if errors.Is(err, fs.ErrNotExist) {
+				return nil
+			}
+			return err
+		}
+		info, err := d.Info()
+		if err != nil || !info.ModTime().Before(before) {
+			return nil
+		}
+		rel, err := filepath.Rel(b.dir, name)
+		out = append(out, storage.Object{Key: filepath.ToSlash(rel), Size: info.Size()})
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("look for leftovers in %s: %w", b.dir, kind(err))
+	}
+	return out, nil
+}
+
+// Sweep removes a leftover.
+func (b *Backend) Sweep(ctx context.Context, key string) error { return b.Delete(ctx, key) }
 
 // Delete removes an object.
 func (b *Backend) Delete(ctx context.Context, key string) error {
