@@ -321,12 +321,23 @@ func (t *tracker) record(outcome *Outcome, stages []*pipeline.Stage) runRecord {
 
 func stageRecord(s pipeline.StageDone) recordStage {
 	r := recordStage{
-		Stage: s.Stage.Address("."), Action: s.Action.String(), Reason: s.Reason, Seconds: s.Took.Round(time.Millisecond).Seconds(),
+		Stage: s.Stage.Address("."), Action: s.Action.String(), Reason: scrub(s.Reason), Seconds: s.Took.Round(time.Millisecond).Seconds(),
 	}
 	if s.Err != nil {
-		r.Error = firstLineOf(s.Err.Error())
+		r.Error = scrub(firstLineOf(s.Err.Error()))
 	}
 	return r
+}
+
+var (
+	urlUser  = regexp.MustCompile(`(\w://)[^/\s@]*@`)
+	urlQuery = regexp.MustCompile(`(\w://[^\s?#]*)[?#]\S*`)
+)
+
+// scrub takes users, passwords and queries out of the addresses in a text, as of
+// a dependency that is a URL.
+func scrub(text string) string {
+	return urlQuery.ReplaceAllString(urlUser.ReplaceAllString(text, "$1"), "$1")
 }
 
 func firstLineOf(s string) string {
