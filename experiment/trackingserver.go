@@ -6,17 +6,19 @@ import (
 	"iter"
 	"math"
 	"net"
-	"net/http"
 	"net/url"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"ctrx/internal/errs"
 	"ctrx/storage"
 	"ctrx/storage/remote"
 	"ctrx/tracking/server"
+	"ctrx/tracking/ui"
 )
 
 // TrackingServerOptions say what an MLflow-compatible server serves and to
@@ -24,6 +26,11 @@ import (
 type TrackingServerOptions struct {
 	Dir  string // what relative paths are relative to
 	Root string // where mlflow.db and mlartifacts are by default; "": Dir
+
+	// Project tells that Root is a project, in which a second `ctrx ui` looks
+	// for the running server.
+	Project bool
+
 	Host string // address to listen on; "": 127.0.0.1
 	Port int    // 0: any free one
 
@@ -43,8 +50,10 @@ type TrackingServerOptions struct {
 	MaxUpload string
 	Stall     time.Duration // how long a body may stand still; 0: a minute
 
-	UI  http.Handler        // answers "/" and "/static-files/"
-	Env func(string) string // AWS_* and MLFLOW_S3_*
+	UI         ui.Mode // which interface a browser gets; "": Auto
+	Experiment string  // name of the experiment that "/" shows; "": the one of the last run
+
+	Env func(string) string // AWS_*, MLFLOW_S3_*, and where Python is
 	Now func() time.Time
 }
 
@@ -52,8 +61,12 @@ type TrackingServerOptions struct {
 type TrackingServer struct {
 	server   *server.Server
 	listener net.Listener
+	retract  func() error // undoes announce; nil: not announced
+
 	// Database and Artifacts say where things are kept, for the user.
 	Database, Artifacts string
+	// UI is the interface that a browser gets.
+	UI *ui.UI
 }
 
 // ListenTracking checks the options and begins to listen. Whoever got a server
@@ -70,12 +83,17 @@ func ListenTracking(ctx context.Context, o TrackingServerOptions) (*TrackingServ
 			"ctrx server --host %s --token SECRET, or set CTRX_SERVER_TOKEN", o.Host)
 	}
 	opts := server.Options{Token: o.Token, AllowedHosts: o.AllowedHosts, AllowedOrigins: o.AllowedOrigins,
-		AllowLocalRoots: o.AllowLocalRoots, UI: o.UI, Now: o.Now, Stall: o.Stall}
+		AllowLocalRoots: o.AllowLocalRoots, Now: o.Now, Stall: o.Stall}
 	t := &TrackingServer{}
+	landing := func(ctx context.Context) (string, error) { return t.server.Landing(ctx, o.Experiment) }
 	var err error
 	if opts.MaxUpload, err = byteSize(o.MaxUpload); err != nil {
 		return nil, err
 	}
+	if t.UI, err = ui.Choose(ctx, ui.Options{Mode: o.UI, Dir: o.Root, Env: o.Env, Landing: landing}); err != nil {
+		return nil, err
+	}
+	opts.UI = t.UI
 	if opts.DB, err = o.database(); err != nil {
 		return nil, err
 	}
@@ -97,9 +115,14 @@ func ListenTracking(ctx context.Context, o TrackingServerOptions) (*TrackingServ
 	var lc net.ListenConfig
 	t.listener, err = lc.Listen(ctx, "tcp", net.JoinHostPort(o.Host, strconv.Itoa(o.Port)))
 	if err != nil {
-		return nil, errs.Hint(errs.New(errs.Conflict, "cannot listen on %s port %d: %w", o.Host, o.Port, err), "choose another one: --port 0 takes any that is free")
+		return nil, errs.Hint(errs.New(errs.Conflict, "cannot listen on %s port %d: %w", o.Host, o.Port, err), "repeat the command with --port 0, which takes any port that is free")
 	}
 	t.server = server.New(opts)
+	if o.Project && o.Backend == "" {
+		if err := t.announce(o.Root); err != nil {
+			return nil, errors.Join(err, t.listener.Close(), t.server.Close())
+		}
+	}
 	return t, nil
 }
 
@@ -118,7 +141,22 @@ func (t *TrackingServer) URL() string {
 // Serve answers requests until ctx ends; then it finishes the ones in flight,
 // folds the write-ahead log into the database and returns nil.
 func (t *TrackingServer) Serve(ctx context.Context) error {
-	return errors.Join(t.server.Serve(ctx, t.listener), t.server.Close())
+	err := errors.Join(t.server.Serve(ctx, t.listener), t.server.Close())
+	if t.retract != nil {
+		err = errors.Join(err, t.retract())
+	}
+	return err
+}
+
+// ServeAnd is Serve with something that is done beside it, once, whose context
+// ends when the server does.
+func (t *TrackingServer) ServeAnd(ctx context.Context, beside func(context.Context)) error {
+	ctx, cancel := context.WithCancel(ctx)
+	var g errgroup.Group
+	g.Go(func() error { beside(ctx); return nil })
+	err := t.Serve(ctx)
+	cancel()
+	return errors.Join(err, g.Wait())
 }
 
 // byteSize reads "10G".

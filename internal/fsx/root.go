@@ -61,11 +61,11 @@ func (r *Root) Rel(path string) (string, error) {
 	return rel, nil
 }
 
-// isGit tells whether a part of a path is .git in one of the spellings under
+// IsGit tells whether a part of a path is .git in one of the spellings under
 // which some file system opens it: other case, trailing dots or spaces and the
 // short name on Windows, alternate streams, and the code points that HFS+
 // leaves out.
-func isGit(part string) bool {
+func IsGit(part string) bool {
 	part, _, _ = strings.Cut(part, ":")
 	part = strings.TrimRight(part, ". ")
 	part = strings.Map(func(c rune) rune {
@@ -92,7 +92,7 @@ func (r *Root) CheckName(name string) error {
 		return errs.New(errs.ProjectFile, "refused to write %q: it is outside of %s", name, r.dir)
 	}
 	for part := range strings.SplitSeq(filepath.ToSlash(name), "/") {
-		if isGit(part) {
+		if IsGit(part) {
 			return errs.New(errs.ProjectFile, "refused to write %q: it is inside a .git folder", name)
 		}
 	}
@@ -180,6 +180,31 @@ func (r *Root) Create(name string, perm fs.FileMode) (*Temp, error) {
 		return nil, err
 	}
 	return createTemp(r.root, name, perm)
+}
+
+// Resume opens the file tmp, or makes it, as what will become name: for work
+// that a later process may go on with. It is the only one to have it open that
+// way; where another process has, the error wraps errors.ErrUnsupported.
+func (r *Root) Resume(name, tmp string, perm fs.FileMode) (*Temp, error) {
+	if err := errors.Join(r.Check(name), r.Check(tmp)); err != nil {
+		return nil, err
+	}
+	f, err := r.root.OpenFile(tmp, os.O_RDWR|os.O_CREATE, perm)
+	if err != nil {
+		return nil, FullDisk(err)
+	}
+	if ok, err := LockOpen(f); !ok || err != nil {
+		f.Close()
+		return nil, fmt.Errorf("%s is in use: %w", tmp, errors.Join(errors.ErrUnsupported, err))
+	}
+	// Who had the lock until now may have given the file its name: then it is
+	// not ours to write to.
+	here, err := r.root.Lstat(tmp)
+	if open, e := f.Stat(); err != nil || e != nil || !os.SameFile(here, open) {
+		f.Close()
+		return nil, fmt.Errorf("%s is in use: %w", tmp, errors.Join(errors.ErrUnsupported, err, e))
+	}
+	return &Temp{File: f, root: r.root, name: name, tmp: tmp}, nil
 }
 
 // CreateNew makes a file that does not exist, in a folder that does. It appears
