@@ -51,8 +51,9 @@ func Repro(ctx context.Context, p *pipeline.Project, o ReproOptions) (*Outcome, 
 	if err != nil {
 		return nil, err
 	}
-	defer track.close()
+	defer track.close(ctx)
 	o.Env = append(slices.Clone(o.Env), track.Environ()...)
+	o.Observer = track.observer()
 	outcome := &Outcome{}
 	if o.Dry {
 		if outcome.Estimate, err = p.Estimate(graph, steps, o.Jobs); err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"iter"
+	"math"
 	"net"
 	"net/url"
 	"path/filepath"
@@ -44,6 +45,11 @@ type TrackingServerOptions struct {
 	AllowedOrigins  []string
 	AllowLocalRoots bool
 
+	// MaxUpload bounds an uploaded artifact: bytes, or with k, M or G after
+	// the number 1000, a million or a billion of them; "": no bound.
+	MaxUpload string
+	Stall     time.Duration // how long a body may stand still; 0: a minute
+
 	UI         ui.Mode // which interface a browser gets; "": Auto
 	Experiment string  // name of the experiment that "/" shows; "": the one of the last run
 
@@ -77,10 +83,13 @@ func ListenTracking(ctx context.Context, o TrackingServerOptions) (*TrackingServ
 			"ctrx server --host %s --token SECRET, or set CTRX_SERVER_TOKEN", o.Host)
 	}
 	opts := server.Options{Token: o.Token, AllowedHosts: o.AllowedHosts, AllowedOrigins: o.AllowedOrigins,
-		AllowLocalRoots: o.AllowLocalRoots, Now: o.Now}
+		AllowLocalRoots: o.AllowLocalRoots, Now: o.Now, Stall: o.Stall}
 	t := &TrackingServer{}
 	landing := func(ctx context.Context) (string, error) { return t.server.Landing(ctx, o.Experiment) }
 	var err error
+	if opts.MaxUpload, err = byteSize(o.MaxUpload); err != nil {
+		return nil, err
+	}
 	if t.UI, err = ui.Choose(ctx, ui.Options{Mode: o.UI, Dir: o.Root, Env: o.Env, Landing: landing}); err != nil {
 		return nil, err
 	}
@@ -150,6 +159,27 @@ func (t *TrackingServer) ServeAnd(ctx context.Context, beside func(context.Conte
 	return errors.Join(err, g.Wait())
 }
 
+// byteSize reads "10G".
+func byteSize(s string) (int64, error) {
+	if s == "" {
+		return 0, nil
+	}
+	number, unit := s, int64(1)
+	for i, suffix := range []string{"k", "M", "G", "T"} {
+		if rest, ok := strings.CutSuffix(s, suffix); ok {
+			number = rest
+			for range i + 1 {
+				unit *= 1000
+			}
+		}
+	}
+	n, err := strconv.ParseInt(number, 10, 64)
+	if err != nil || n <= 0 || n > math.MaxInt64/unit {
+		return 0, errs.Hint(errs.New(errs.Usage, "%q is no size", s), "a number of bytes, or 500k, 20M, 5G")
+	}
+	return n * unit, nil
+}
+
 func loopback(host string) bool {
 	if strings.EqualFold(host, "localhost") {
 		return true
@@ -202,7 +232,16 @@ func (o TrackingServerOptions) bucket(ctx context.Context) (server.ObjectStore, 
 	if err != nil {
 		return nil, err
 	}
+	if parts, ok := backend.(server.PartStore); ok {
+		return partedObjects{objects{backend}, parts}, nil
+	}
 	return objects{backend}, nil
+}
+
+// partedObjects are objects whose parts clients send themselves.
+type partedObjects struct {
+	objects
+	server.PartStore
 }
 
 // objects is a storage backend as the tracking server wants it: the two rooms

@@ -582,6 +582,7 @@ func (p *Project) deleteFromRemote(ctx context.Context, r GCRemote, jobs int) er
 	if err != nil {
 		return err
 	}
+	p.forgetRemote(r.Name)
 	split := slices.IndexFunc(r.Keys, func(k string) bool { return !strings.HasSuffix(k, ".dir") })
 	if split < 0 {
 		split = len(r.Keys)

@@ -26,6 +26,7 @@ type TransferOptions struct {
 	Recursive bool
 	Glob      bool
 	RunCache  bool
+	NoIndex   bool // ask the remote about every member of every folder
 }
 
 // Transferred is what a push or fetch did.
@@ -121,6 +122,7 @@ func (p *Project) transfer(ctx context.Context, o TransferOptions, move directio
 
 func (p *Project) moveAll(ctx context.Context, shipments []*shipment, o TransferOptions, move direction) (Transferred, error) {
 	var total Transferred
+	var some error
 	for _, s := range shipments {
 		opts, err := p.storageOptions(ctx, s, o)
 		if err != nil {
@@ -130,11 +132,23 @@ func (p *Project) moveAll(ctx context.Context, shipments []*shipment, o Transfer
 		total.Files += done.Files + done.Dirs // as DVC counts: the list of a folder is a file too
 		total.Bytes += done.Bytes
 		for _, m := range done.Missing {
-			total.Missing = append(total.Missing, s.nameOf(m.Digest))
+			name := m.Path
+			if name == "" {
+				name = s.nameOf(m.Digest)
+			}
+			total.Missing = append(total.Missing, name)
 		}
 		if err != nil {
-			return total, fmt.Errorf("remote '%s': %w", s.remote, err)
+			err = fmt.Errorf("remote '%s': %w", s.remote, err)
 		}
+		if failed, ok := errors.AsType[*storage.TransferError](err); ok && errs.KindOf(failed) == errs.Failed && ctx.Err() == nil {
+			some = errors.Join(some, err) // the other remotes get theirs
+		} else if err != nil {
+			return total, err
+		}
+	}
+	if some != nil {
+		return total, some
 	}
 	if len(total.Missing) > 0 {
 		p.Warn("Some of the cache files do not exist neither locally nor on remote. Missing cache files:\n%s", listed(total.Missing))
@@ -243,6 +257,9 @@ func (p *Project) remoteName(asked, own string) (string, error) {
 		"ctrx remote add -d NAME URL, where URL is a folder or s3://bucket/prefix")
 }
 
+// uploadsDir is where unfinished uploads are written down.
+func (p *Project) uploadsDir() string { return filepath.Join(p.TmpDir(), "ctrx", "uploads") }
+
 func (p *Project) openRemote(ctx context.Context, name string) (storage.Backend, map[string]string, error) {
 	config, err := p.Config.Remote(name)
 	if err != nil {
@@ -251,6 +268,9 @@ func (p *Project) openRemote(ctx context.Context, name string) (storage.Backend,
 	b, err := remote.Open(ctx, name, config, filepath.Join(p.Root, ".dvc"), p.access())
 	if c, ok := b.(io.Closer); ok {
 		p.opened = append(p.opened, c)
+	}
+	if j, ok := b.(storage.Journaler); ok {
+		j.Journal(p.uploadsDir())
 	}
 	return b, config, err
 }
@@ -270,7 +290,32 @@ func (p *Project) storageOptions(ctx context.Context, s *shipment, o TransferOpt
 			return storage.TransferOptions{}, errs.New(errs.ProjectFile, "remote '%s': jobs is not a number: %q", s.remote, text)
 		}
 	}
-	return storage.TransferOptions{Cache: cache, Remote: b, Objects: s.order, Jobs: jobs, Sink: p.sink}, nil
+	paths := make(map[storage.Digest]string, len(s.names))
+	for d, names := range s.names {
+		paths[d] = names[0]
+	}
+	opts := storage.TransferOptions{Cache: cache, Remote: b, Objects: s.order, Jobs: jobs, Sink: p.sink, CheckMembers: o.NoIndex, Name: s.remote, Paths: paths}
+	if !o.NoIndex {
+		opts.Known = p.knownOn(config, s.legacy)
+	}
+	return opts, nil
+}
+
+// knownOn gives the list of folders that a remote is known to hold.
+func (p *Project) knownOn(config map[string]string, legacy bool) *storage.Known {
+	layout := storage.MD5
+	if legacy {
+		layout = storage.MD5Dos2Unix
+	}
+	return storage.OpenKnown(filepath.Join(p.TmpDir(), "ctrx", "pushed"), config["url"], config["endpointurl"], string(layout))
+}
+
+// forgetRemote drops what is known of a remote that objects were removed from.
+func (p *Project) forgetRemote(name string) {
+	if config, err := p.Config.Remote(name); err == nil {
+		p.knownOn(config, false).Clear()
+		p.knownOn(config, true).Clear()
+	}
 }
 
 // transferRunCache copies the run cache as it is.
@@ -284,6 +329,9 @@ func (p *Project) transferRunCache(ctx context.Context, o TransferOptions, move 
 		return storage.Transfer{}, err
 	}
 	done, err := move.tree(ctx, storage.TreeOptions{Dir: p.Cache.Dir(), Prefix: "runs", Remote: b, Jobs: o.Jobs})
+	if errors.Is(err, errors.ErrUnsupported) {
+		return done, nil // a web server: as in DVC the rest is done without a word
+	}
 	if err != nil {
 		return done, fmt.Errorf("run cache on remote '%s': %w", name, err)
 	}

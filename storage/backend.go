@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"iter"
 	"strings"
+	"time"
 
 	"ctrx/internal/errs"
 )
@@ -62,6 +63,36 @@ type Backend interface {
 // end.
 type Flusher interface {
 	Flush(ctx context.Context) error
+}
+
+// Announced is a writer that wants to know what it is about to get. Get of a
+// Backend that can, tells it before the first byte.
+type Announced interface {
+	io.Writer
+	Announce(o Object)
+}
+
+// Ranger is a Backend that can send an object from the middle on, so that a
+// download need not begin anew. It announces objects with their ETag.
+type Ranger interface {
+	// GetFrom writes the content from a byte on, if the object still has the
+	// ETag; one that was replaced is an error that wraps ErrReplaced.
+	GetFrom(ctx context.Context, key, etag string, offset int64, w io.Writer) error
+}
+
+// ErrReplaced says that an object is another one than the one asked for.
+var ErrReplaced = errors.New("the object was replaced meanwhile")
+
+// Journaler is a Backend that keeps records of unfinished work in a folder, so
+// that a later process can go on with it.
+type Journaler interface{ Journal(dir string) }
+
+// Sweeper is a Backend on which processes that die leave files behind.
+type Sweeper interface {
+	// Leftovers lists unfinished files that nothing has written to since before.
+	Leftovers(ctx context.Context, before time.Time) ([]Object, error)
+	// Sweep removes one of them.
+	Sweep(ctx context.Context, key string) error
 }
 
 // Object is what List gives.

@@ -5,9 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
-	"sync/atomic"
 
 	"golang.org/x/sync/errgroup"
 
@@ -20,8 +18,11 @@ import (
 // listed in the result. Failures of single objects give a *TransferError after
 // the rest was done.
 func Fetch(ctx context.Context, o TransferOptions) (Transfer, error) {
-	f := &fetch{TransferOptions: o.withDefaults(), tally: tally{present: map[Digest]bool{}}}
+	f := &fetch{TransferOptions: o.withDefaults(), tally: tally{present: map[Digest]bool{}, name: o.Name}}
 	out, err := f.result(ctx, "download", f.run(ctx))
+	if len(out.Missing) > 0 {
+		f.Known.Clear() // something was removed from the remote
+	}
 	if err != nil {
 		return out, fmt.Errorf("fetch: %w", err)
 	}
@@ -31,7 +32,7 @@ func Fetch(ctx context.Context, o TransferOptions) (Transfer, error) {
 type fetch struct {
 	TransferOptions
 	tally
-	paths map[Digest]string
+	rels  map[Digest]string // of members, within their folder
 	trees []fetchedTree
 }
 
@@ -68,7 +69,7 @@ func (f *fetch) run(ctx context.Context) error {
 		for _, d := range wanted {
 			n, ok := size[d]
 			if !ok {
-				f.missing(MissingObject{Digest: d, RelPath: f.paths[d]})
+				f.missing(MissingObject{Digest: d, RelPath: f.rels[d], Path: f.paths[d]})
 				continue
 			}
 			todo = append(todo, d)
@@ -79,7 +80,9 @@ func (f *fetch) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	_, b.resume = f.Remote.(Ranger)
 	m := newMeter(f.Sink, "fetch", "B", total)
+	m.of, f.meter = int64(len(todo)+len(f.trees)), m
 	defer m.finish()
 	err = f.download(ctx, b, todo, m)
 	if e := b.finish(); err == nil {
@@ -101,18 +104,22 @@ func (f *fetch) run(ctx context.Context) error {
 
 // plan gets the directory objects and lists the files to have.
 func (f *fetch) plan(ctx context.Context) ([]Digest, error) {
-	f.paths = map[Digest]string{}
+	f.paths, f.rels = map[Digest]string{}, map[Digest]string{}
 	var files, absent []Digest
-	add := func(tree DirObject) {
+	add := func(root Digest, tree DirObject) {
 		for _, e := range tree {
 			files = append(files, e.MD5)
-			f.paths[e.MD5] = e.RelPath
+			f.rels[e.MD5] = e.RelPath
+			if f.paths[e.MD5] == "" {
+				f.paths[e.MD5] = f.pathOf(root, e.RelPath)
+			}
 		}
 	}
 	for _, d := range unique(f.Objects) {
 		if !d.Valid() {
 			return nil, errs.New(errs.ProjectFile, "%q is not a hash", string(d))
 		}
+		f.paths[d] = f.Paths[d]
 		if !d.IsDir() {
 			files = append(files, d)
 			continue
@@ -125,7 +132,7 @@ func (f *fetch) plan(ctx context.Context) ([]Digest, error) {
 		if err != nil {
 			return nil, err
 		}
-		add(tree)
+		add(d, tree)
 	}
 	data := make([][]byte, len(absent))
 	g, gctx := errgroup.WithContext(ctx)
@@ -135,7 +142,7 @@ func (f *fetch) plan(ctx context.Context) ([]Digest, error) {
 			var err error
 			data[i], err = f.readDir(gctx, d)
 			if errors.Is(err, fs.ErrNotExist) {
-				f.missing(MissingObject{Digest: d})
+				f.missing(MissingObject{Digest: d, Path: f.Paths[d]})
 				return nil
 			}
 			if err != nil {
@@ -156,7 +163,7 @@ func (f *fetch) plan(ctx context.Context) ([]Digest, error) {
 			return nil, err
 		}
 		f.trees = append(f.trees, fetchedTree{d, data[i]})
-		add(tree)
+		add(d, tree)
 	}
 	return unique(files), nil
 }
@@ -172,7 +179,13 @@ func (o TransferOptions) readDir(ctx context.Context, d Digest) ([]byte, error) 
 		_, err := parseDirOf(buf.Bytes(), d)
 		return err
 	})
-	return buf.Bytes(), err
+	if errs.KindOf(err) == errs.DataCorrupt {
+		err = errs.Hint(fmt.Errorf("on the remote: %w", err), "%s", o.corruptHint())
+	}
+	if err != nil {
+		return nil, err
+	}
+	return buf.Bytes(), nil
 }
 
 // download gets the objects, several at a time.
@@ -190,7 +203,7 @@ func (f *fetch) download(ctx context.Context, b *batch, ds []Digest, m *meter) e
 				return err
 			})
 			if errors.Is(err, fs.ErrNotExist) {
-				f.missing(MissingObject{Digest: d, RelPath: f.paths[d]})
+				f.missing(MissingObject{Digest: d, RelPath: f.rels[d], Path: f.paths[d]})
 				return nil
 			}
 			if err != nil {
@@ -204,31 +217,52 @@ func (f *fetch) download(ctx context.Context, b *batch, ds []Digest, m *meter) e
 }
 
 func (f *fetch) get(ctx context.Context, b *batch, d Digest, m *meter) (int64, error) {
-	var n atomic.Int64
-	err := b.receive(ctx, d, func(w io.Writer) error {
-		return f.Remote.Get(ctx, f.key(d), io.MultiWriter(w, countTo(&n, m)))
+	var n int64
+	err := b.receive(ctx, d, func(in *incoming) error {
+		n = 0
+		w := &counted{in: in, n: &n, m: m}
+		ranger, ok := f.Remote.(Ranger)
+		if offset, etag := in.begun(); ok && offset > 0 {
+			w.add(offset)
+			err := ranger.GetFrom(ctx, f.key(d), etag, offset, w)
+			if err != nil {
+				m.add(-n)
+			}
+			return err
+		}
+		err := f.Remote.Get(ctx, f.key(d), w)
+		if err != nil {
+			m.add(-n)
+		}
+		return err
 	})
 	if err == nil {
-		return n.Load(), nil
+		return n, nil
 	}
-	m.add(-n.Load())
 	if errs.KindOf(err) == errs.DataCorrupt {
-		return 0, errs.Hint(fmt.Errorf("object %s on the remote is corrupt: %w", d, err),
-			"push it again from a machine that has it: remove it from the remote, then `ctrx push`")
+		return 0, errs.Hint(fmt.Errorf("object %s on the remote is corrupt: %w", d, err), "%s", f.corruptHint())
 	}
 	return 0, err
 }
 
-type counter struct {
-	n *atomic.Int64
-	m *meter
+// counted counts what arrives.
+type counted struct {
+	in *incoming
+	n  *int64
+	m  *meter
 }
 
-func countTo(n *atomic.Int64, m *meter) io.Writer { return counter{n, m} }
+func (c *counted) add(n int64) {
+	*c.n += n
+	c.m.add(n)
+}
 
-// Write counts.
-func (c counter) Write(p []byte) (int, error) {
-	c.n.Add(int64(len(p)))
-	c.m.add(int64(len(p)))
-	return len(p), nil
+// Announce implements Announced.
+func (c *counted) Announce(o Object) { c.in.Announce(o) }
+
+// Write passes content on.
+func (c *counted) Write(p []byte) (int, error) {
+	n, err := c.in.Write(p)
+	c.add(int64(n))
+	return n, err
 }

@@ -135,6 +135,21 @@ func moveToTrash(o StoredObject, batch string) error {
 	return err
 }
 
+// Quarantine moves damaged objects of a cache into a new folder below the first
+// of dirs that a rename reaches, and gives that folder. Nothing empties it.
+func Quarantine(ctx context.Context, c *Cache, objects []StoredObject, now time.Time, dirs ...string) (string, error) {
+	if err := OpenTrash(dirs...).Add(ctx, c, objects, now); err != nil {
+		return "", errs.Hint(fmt.Errorf("quarantine of damaged objects: %w", err), "check the owner of the folders %s", strings.Join(dirs, " and "))
+	}
+	for _, dir := range dirs {
+		batch := filepath.Join(dir, now.UTC().Format(trashTime))
+		if _, err := os.Stat(batch); err == nil {
+			return batch, nil
+		}
+	}
+	return "", errs.New(errs.Failed, "the damaged objects were removed meanwhile")
+}
+
 // trashed is one folder of the trash.
 type trashed struct {
 	dir  string

@@ -20,6 +20,7 @@ type meter struct {
 
 	mu          sync.Mutex
 	done, total int64
+	files, of   int64 // of work in bytes
 	last        time.Time
 	sent        bool
 }
@@ -29,6 +30,14 @@ func newMeter(sink event.Sink, text, unit string, total int64) *meter {
 		sink = event.Discard
 	}
 	return &meter{sink: sink, text: text, unit: unit, total: total}
+}
+
+// file counts a file that is done.
+func (m *meter) file() {
+	m.mu.Lock()
+	m.files++
+	m.mu.Unlock()
+	m.add(0)
 }
 
 func (m *meter) add(n int64) {
@@ -47,7 +56,7 @@ func (m *meter) add(n int64) {
 }
 
 func (m *meter) event() event.Event {
-	return event.Event{Type: event.Progress, Text: m.text, Done: m.done, Total: m.total, Unit: m.unit}
+	return event.Event{Type: event.Progress, Text: m.text, Done: m.done, Total: m.total, Unit: m.unit, Files: m.files, Of: m.of}
 }
 
 // finish reports the end of work that was reported before.

@@ -1,11 +1,13 @@
 package storage
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
+	"slices"
 
 	"golang.org/x/sync/errgroup"
 
@@ -18,7 +20,7 @@ import (
 // are then not uploaded. Failures of single objects give a *TransferError after
 // the rest was done.
 func Push(ctx context.Context, o TransferOptions) (Transfer, error) {
-	p := &push{TransferOptions: o.withDefaults(), tally: tally{present: map[Digest]bool{}}}
+	p := &push{TransferOptions: o.withDefaults(), tally: tally{present: map[Digest]bool{}, name: o.Name}}
 	out, err := p.result(ctx, "upload", p.run(ctx))
 	if err != nil {
 		return out, fmt.Errorf("push: %w", err)
@@ -30,7 +32,8 @@ type push struct {
 	TransferOptions
 	tally
 	trees map[Digest]DirObject // folders that may have to be uploaded
-	paths map[Digest]string    // of members, for messages
+	rels  map[Digest]string    // of members, within their folder
+	loose map[Digest]bool      // files that were asked for by themselves
 }
 
 func (p *push) run(ctx context.Context) error {
@@ -42,26 +45,27 @@ func (p *push) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	remote, _, err := p.sizes(ctx, files, true)
+	remote, err := p.askFor(ctx, files)
 	if err != nil {
 		return err
 	}
 	var todo []Digest
 	var total int64
 	for _, d := range files {
-		if _, ok := remote[d]; ok {
+		if remote[d] {
 			p.present[d] = true
 		} else if local[d] {
 			todo = append(todo, d)
 			total += p.size(d)
 		} else {
-			p.missing(MissingObject{Digest: d, RelPath: p.paths[d]})
+			p.missing(MissingObject{Digest: d, RelPath: p.rels[d], Path: p.paths[d]})
 		}
 	}
 	for _, d := range dirs {
 		total += p.size(d)
 	}
 	m := newMeter(p.Sink, "push", "B", total)
+	m.of, p.meter = int64(len(todo)+len(dirs)), m
 	defer m.finish()
 	if err := p.upload(ctx, todo, m); err != nil {
 		return err
@@ -82,22 +86,62 @@ func (p *push) run(ctx context.Context) error {
 	if err := p.upload(ctx, whole, m); err != nil {
 		return err
 	}
-	return flush(ctx, p.Remote)
+	if err := flush(ctx, p.Remote); err != nil {
+		return err
+	}
+	p.remember()
+	return nil
+}
+
+// askFor finds which of the files are on the remote. Members of folders that are
+// known to be there need no question.
+func (p *push) askFor(ctx context.Context, files []Digest) (map[Digest]bool, error) {
+	var members []Digest
+	for _, d := range files {
+		if _, member := p.rels[d]; member && !p.loose[d] {
+			members = append(members, d)
+		}
+	}
+	there, err := p.knownMembers(ctx, members, p.Known.Clear)
+	if err != nil {
+		return nil, err
+	}
+	ask := slices.DeleteFunc(slices.Clone(files), func(d Digest) bool { return there[d] })
+	sizes, _, err := p.sizes(ctx, ask, true)
+	for d := range sizes {
+		there[d] = true
+	}
+	return there, err
+}
+
+// remember enters the folders that are whole on the remote now. What cannot be
+// written down costs later questions, and is no failure.
+func (p *push) remember() {
+	var whole []Digest
+	for _, d := range unique(p.Objects) {
+		if d.IsDir() && p.present[d] {
+			whole = append(whole, d)
+		}
+	}
+	p.Known.Add(whole)
 }
 
 // plan finds the files to look for and the directory objects that the remote
 // lacks.
 func (p *push) plan(ctx context.Context) (files, dirs []Digest, err error) {
-	p.trees, p.paths = map[Digest]DirObject{}, map[Digest]string{}
+	p.trees, p.paths, p.rels = map[Digest]DirObject{}, map[Digest]string{}, map[Digest]string{}
+	p.loose = map[Digest]bool{}
 	var all []Digest
 	for _, d := range unique(p.Objects) {
 		if !d.Valid() {
 			return nil, nil, errs.New(errs.ProjectFile, "%q is not a hash", string(d))
 		}
+		p.paths[d] = p.Paths[d]
 		if d.IsDir() {
 			all = append(all, d)
 		} else {
 			files = append(files, d)
+			p.loose[d] = true
 		}
 	}
 	there, _, err := p.sizes(ctx, all, true)
@@ -106,13 +150,16 @@ func (p *push) plan(ctx context.Context) (files, dirs []Digest, err error) {
 	}
 	for _, d := range all {
 		_, remote := there[d]
+		if remote {
+			p.present[d] = true
+		}
 		if remote && !p.CheckMembers {
 			continue
 		}
 		tree, err := p.Cache.ReadDir(ctx, d)
 		switch {
 		case errors.Is(err, fs.ErrNotExist) && !remote:
-			p.missing(MissingObject{Digest: d})
+			p.missing(MissingObject{Digest: d, Path: p.paths[d]})
 			continue
 		case errors.Is(err, fs.ErrNotExist):
 			continue // only the remote has it: its own business
@@ -125,7 +172,10 @@ func (p *push) plan(ctx context.Context) (files, dirs []Digest, err error) {
 		}
 		for _, e := range tree {
 			files = append(files, e.MD5)
-			p.paths[e.MD5] = e.RelPath
+			if p.paths[e.MD5] == "" {
+				p.paths[e.MD5] = p.pathOf(d, e.RelPath)
+			}
+			p.rels[e.MD5] = e.RelPath
 		}
 	}
 	return unique(files), dirs, nil
@@ -133,19 +183,15 @@ func (p *push) plan(ctx context.Context) (files, dirs []Digest, err error) {
 
 // size of a local object in bytes; only for progress.
 func (p *push) size(d Digest) int64 {
-	name, err := p.Cache.name(d)
+	dir, name, err := p.Cache.shelf(d, false)
 	if err != nil {
 		return 0
 	}
-	r, err := p.Cache.open(false)
+	s, err := dir.Lstat(name)
 	if err != nil {
 		return 0
 	}
-	info, err := r.Lstat(name)
-	if err != nil {
-		return 0
-	}
-	return info.Size()
+	return s.Size
 }
 
 // upload puts the objects, several at a time.
@@ -173,6 +219,16 @@ func (p *push) upload(ctx context.Context, ds []Digest, m *meter) error {
 }
 
 func (p *push) put(ctx context.Context, d Digest, m *meter) (int64, error) {
+	block := p.Cache.hasher.pool.Get().(*[]byte)
+	defer p.Cache.hasher.pool.Put(block)
+	if data, ok := p.Cache.read(d, *block); ok {
+		n := int64(len(data))
+		if err := p.Remote.Put(ctx, p.key(d), bytes.NewReader(data), n); err != nil {
+			return 0, err
+		}
+		m.add(n)
+		return n, nil
+	}
 	f, err := p.Cache.Open(d)
 	if err != nil {
 		return 0, err

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
+	"slices"
 
 	"ctrx/internal/errs"
 )
@@ -47,6 +49,7 @@ func Status(ctx context.Context, o TransferOptions) ([]ObjectStatus, error) {
 func (o TransferOptions) status(ctx context.Context) ([]ObjectStatus, error) {
 	roots := unique(o.Objects)
 	var dirs, ask []Digest
+	loose, members := map[Digest]bool{}, map[Digest]bool{}
 	for _, d := range roots {
 		if !d.Valid() {
 			return nil, errs.New(errs.ProjectFile, "%q is not a hash", string(d))
@@ -55,6 +58,7 @@ func (o TransferOptions) status(ctx context.Context) ([]ObjectStatus, error) {
 			dirs = append(dirs, d)
 		} else {
 			ask = append(ask, d)
+			loose[d] = true
 		}
 	}
 	remote, _, err := o.sizes(ctx, dirs, true)
@@ -75,10 +79,21 @@ func (o TransferOptions) status(ctx context.Context) ([]ObjectStatus, error) {
 				vouched[e.MD5] = true
 			} else {
 				ask = append(ask, e.MD5)
+				if !loose[e.MD5] {
+					members[e.MD5] = true
+				}
 			}
 		}
 	}
-	sizes, _, err := o.sizes(ctx, unique(ask), true)
+	for d := range vouched { // a folder on the remote vouches for other folders' members too
+		delete(members, d)
+	}
+	known, err := o.knownMembers(ctx, slices.Collect(maps.Keys(members)), func() {})
+	if err != nil {
+		return nil, err
+	}
+	ask = slices.DeleteFunc(unique(ask), func(d Digest) bool { return known[d] || vouched[d] && !loose[d] })
+	sizes, _, err := o.sizes(ctx, ask, true)
 	if err != nil {
 		return nil, err
 	}
@@ -93,7 +108,7 @@ func (o TransferOptions) status(ctx context.Context) ([]ObjectStatus, error) {
 	onRemote := func(d Digest) bool {
 		_, a := remote[d]
 		_, b := sizes[d]
-		return a || b || vouched[d]
+		return a || b || vouched[d] || known[d]
 	}
 	var out []ObjectStatus
 	for _, d := range roots {

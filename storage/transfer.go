@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"path"
 	"runtime"
 	"slices"
 	"strings"
@@ -26,6 +27,29 @@ type TransferOptions struct {
 	// the remote. Without it a directory object there vouches for its members,
 	// which is what DVC assumes and what Push takes care of.
 	CheckMembers bool
+	// Known spares Push and Status questions about members of folders; may be nil.
+	Known *Known
+	// Name is that of the remote, for messages.
+	Name string
+	// Paths says which path each of Objects is for, for messages; may be nil.
+	Paths map[Digest]string
+}
+
+// corruptHint says how to mend an object on the remote.
+func (o TransferOptions) corruptHint() string {
+	name := o.Name
+	if name == "" {
+		name = "NAME"
+	}
+	return "`ctrx fsck --remote " + name + " --repair`, where the cache has the object, sends it again"
+}
+
+// pathOf is the path that wants an object of a folder, or the object itself.
+func (o TransferOptions) pathOf(root Digest, rel string) string {
+	if o.Paths[root] == "" {
+		return rel
+	}
+	return path.Join(o.Paths[root], rel)
 }
 
 func (o TransferOptions) withDefaults() TransferOptions {
@@ -49,19 +73,39 @@ type Transfer struct {
 }
 
 // TransferError says that some objects could not be transferred. Its kind is
-// that of the failures where they agree, else Failed.
+// Failed, unless all met what every object would meet: a refused key, a server
+// that does not answer, a bucket that is not there.
 type TransferError struct {
 	Verb   string // "upload" or "download"
+	Remote string // its name, where it is known
 	Failed []FailedObject
 }
 
 // FailedObject is an object that could not be transferred.
 type FailedObject struct {
 	Digest Digest
+	Path   string // that wants it; "" when not known
 	Err    error
 }
 
-// Error counts the failures and shows one for each different cause.
+// TransferErrors gives all that are in an error.
+func TransferErrors(err error) []*TransferError {
+	switch e := err.(type) {
+	case nil:
+		return nil
+	case *TransferError:
+		return []*TransferError{e}
+	case interface{ Unwrap() []error }:
+		var all []*TransferError
+		for _, inner := range e.Unwrap() {
+			all = append(all, TransferErrors(inner)...)
+		}
+		return all
+	}
+	return TransferErrors(errors.Unwrap(err))
+}
+
+// Error counts the failures and lists the first of them.
 func (e *TransferError) Error() string {
 	var b strings.Builder
 	noun := "files"
@@ -69,15 +113,18 @@ func (e *TransferError) Error() string {
 		noun = "file"
 	}
 	fmt.Fprintf(&b, "%d %s failed to %s", len(e.Failed), noun, e.Verb)
-	const show = 3
+	const show = 10
 	for i, f := range e.Failed {
 		if i == show {
-			fmt.Fprintf(&b, "; and %d more", len(e.Failed)-show)
+			fmt.Fprintf(&b, "\n  and %d more: --json lists all", len(e.Failed)-show)
 			break
 		}
-		sep := "; "
-		if i == 0 {
+		sep := "\n  "
+		if len(e.Failed) == 1 {
 			sep = ": "
+		}
+		if f.Path != "" {
+			sep += f.Path + ": "
 		}
 		fmt.Fprintf(&b, "%s%v", sep, f.Err)
 	}
@@ -93,11 +140,11 @@ func (e *TransferError) Unwrap() []error {
 	return out
 }
 
-// Kind is the common kind of the failures.
+// Kind is Failed, or that of failures which left no hope for the rest.
 func (e *TransferError) Kind() errs.Kind {
 	kind := errs.KindOf(e.Failed[0].Err)
 	for _, f := range e.Failed {
-		if errs.KindOf(f.Err) != kind {
+		if errs.KindOf(f.Err) != kind || !hopeless(f.Err) {
 			return errs.Failed
 		}
 	}
@@ -131,9 +178,15 @@ type tally struct {
 	out     Transfer
 	failed  []FailedObject
 	present map[Digest]bool // on the target after the transfer
+	paths   map[Digest]string
+	name    string // of the remote
+	meter   *meter // of the transfer at work; may be nil
 }
 
 func (t *tally) done(d Digest, bytes int64) {
+	if t.meter != nil {
+		t.meter.file()
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if d.IsDir() {
@@ -153,7 +206,7 @@ func (t *tally) fail(ctx context.Context, d Digest, err error) error {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.failed = append(t.failed, FailedObject{d, err})
+	t.failed = append(t.failed, FailedObject{d, t.paths[d], err})
 	if hopeless(err) {
 		return err
 	}
@@ -173,7 +226,7 @@ func (t *tally) result(ctx context.Context, verb string, err error) (Transfer, e
 	})
 	if ctx.Err() == nil && len(t.failed) > 0 && (err == nil || hopeless(err)) {
 		slices.SortFunc(t.failed, func(a, b FailedObject) int { return strings.Compare(string(a.Digest), string(b.Digest)) })
-		return t.out, &TransferError{Verb: verb, Failed: t.failed}
+		return t.out, &TransferError{Verb: verb, Remote: t.name, Failed: t.failed}
 	}
 	return t.out, err
 }

@@ -81,7 +81,7 @@ func TestPushMissing(t *testing.T) {
 	if err != nil || got.Files != 4 || got.Dirs != 0 || len(got.Missing) != 3 {
 		t.Errorf("%+v, %v", got, err)
 	}
-	if !slices.Contains(got.Missing, storage.MissingObject{Digest: gone.MD5, RelPath: gone.RelPath}) {
+	if !slices.Contains(got.Missing, storage.MissingObject{Digest: gone.MD5, RelPath: gone.RelPath, Path: gone.RelPath}) {
 		t.Errorf("missing %v", got.Missing)
 	}
 	if slices.Contains(b.Keys(), dir.Key()) {
@@ -128,7 +128,8 @@ func TestPushCorrupt(t *testing.T) {
 	os.Chmod(c.Path(file), 0o444) // it looks trustworthy
 	b := backendtest.NewMemory()
 	_, err := storage.Push(t.Context(), options(c, b, file))
-	if errs.KindOf(err) != errs.DataCorrupt || errs.HintOf(err) == "" {
+	var failed *storage.TransferError
+	if !errors.As(err, &failed) || errs.KindOf(err) != errs.Failed || errs.KindOf(failed.Failed[0].Err) != errs.DataCorrupt || errs.HintOf(err) == "" {
 		t.Errorf("%v", err)
 	}
 	if len(b.Keys()) != 0 {
@@ -167,7 +168,7 @@ func TestFetchHostileDir(t *testing.T) {
 	b.Set(evil.Digest().Key(), evil.Encode())
 	c := backendtest.NewCache(t)
 	_, err := storage.Fetch(t.Context(), options(c, b, evil.Digest()))
-	if errs.KindOf(err) != errs.DataCorrupt {
+	if failed := (*storage.TransferError)(nil); !errors.As(err, &failed) || errs.KindOf(failed.Failed[0].Err) != errs.DataCorrupt {
 		t.Errorf("%v", err)
 	}
 	if ok, _ := c.Has(t.Context(), evil.Digest()); ok {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"mime"
 	"net/http"
 	"net/url"
@@ -13,6 +14,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"ctrx/internal/errs"
 	"ctrx/internal/fsx"
@@ -57,7 +59,7 @@ type artifactStore interface {
 }
 
 // artifactStore chooses by the scheme of a run's artifact URI.
-func (c *Client) artifactStore(ctx context.Context, uri string) (artifactStore, error) {
+func (c *Client) artifactStore(ctx context.Context, rest *rest, uri string) (artifactStore, error) {
 	if filepath.IsAbs(uri) {
 		return folderStore{uri}, nil
 	}
@@ -67,14 +69,14 @@ func (c *Client) artifactStore(ctx context.Context, uri string) (artifactStore, 
 	}
 	switch u.Scheme {
 	case "mlflow-artifacts":
-		base := *c.rest.base
+		base := *rest.base
 		if u.Host != "" {
 			base = url.URL{Scheme: base.Scheme, Host: u.Host}
 		}
-		return proxyStore{c.rest.at(&base), "/api/2.0/mlflow-artifacts/artifacts" + strings.TrimRight(u.EscapedPath(), "/")}, nil
+		return proxyStore{rest.at(&base), "/api/2.0/mlflow-artifacts/artifacts" + strings.TrimRight(u.EscapedPath(), "/")}, nil
 	case "http", "https":
 		base := url.URL{Scheme: u.Scheme, Host: u.Host}
-		return proxyStore{c.rest.at(&base), strings.TrimRight(u.EscapedPath(), "/")}, nil
+		return proxyStore{rest.at(&base), strings.TrimRight(u.EscapedPath(), "/")}, nil
 	case "s3":
 		if c.cfg.ObjectStore == nil {
 			return nil, errs.New(errs.Failed, "the server keeps artifacts at %s, and no object store is configured here", Redact(uri))
@@ -114,6 +116,9 @@ func (r *rest) at(base *url.URL) *rest {
 	out := *r
 	out.base = base
 	if base.Host != r.base.Host {
+		if r.trouble != nil { // one that hangs is not the tracking server's fault
+			out.trouble = newTrouble(r.trouble.most)
+		}
 		out.display = base.String()
 		out.headers = r.headers.Clone()
 		out.headers.Del("Authorization")
@@ -123,7 +128,7 @@ func (r *rest) at(base *url.URL) *rest {
 
 // putArtifact stores the content of an opArtifact.
 func (c *Client) putArtifact(ctx context.Context, root string, op operation) error {
-	store, err := c.artifactStore(ctx, root)
+	store, err := c.artifactStore(ctx, c.rest, root)
 	if err == nil {
 		err = store.put(ctx, op.Path, section{op.source, op.from}, op.Size)
 	}
@@ -160,7 +165,7 @@ func (c *Client) ListArtifacts(ctx context.Context, runID, dir string) ([]Artifa
 			Files []wire.FileInfo `json:"files"`
 			Next  string          `json:"next_page_token"`
 		}
-		err := c.rest.call(ctx, request{method: http.MethodGet, path: apiPath + "artifacts/list", query: q, what: "list artifacts of run " + runID}, &out)
+		err := c.rest.patient().call(ctx, request{method: http.MethodGet, path: apiPath + "artifacts/list", query: q, what: "list artifacts of run " + runID}, &out)
 		if err != nil {
 			return nil, err
 		}
@@ -184,11 +189,11 @@ func (c *Client) DownloadArtifact(ctx context.Context, runID, name string, w io.
 	if err := checkArtifactPath(name); err != nil {
 		return err
 	}
-	run, err := c.getRun(ctx, runID)
+	run, err := c.rest.patient().getRun(ctx, runID)
 	if err != nil {
 		return err
 	}
-	store, err := c.artifactStore(ctx, run.Info.ArtifactURI)
+	store, err := c.artifactStore(ctx, c.rest.patient(), run.Info.ArtifactURI)
 	if err == nil {
 		err = store.get(ctx, name, w)
 	}
@@ -218,41 +223,47 @@ func (p proxyStore) put(ctx context.Context, name string, r io.ReadSeeker, size 
 		kind = "application/octet-stream"
 	}
 	return p.rest.repeat(ctx, false, func(ctx context.Context) error {
-		if _, err := r.Seek(0, io.SeekStart); err != nil {
-			return err
-		}
-		ctx, watch := p.rest.watch(ctx)
-		defer watch.stop()
-		// The transport must not close the source, and must not read it after
-		// this attempt: a body of its own kind sees to both.
-		body := &attemptBody{r: io.LimitReader(r, size), watch: watch}
-		defer func() { body.end() }()
-		req, err := p.rest.newRequest(ctx, http.MethodPut, p.path(name), nil, body)
-		if err != nil {
-			return err
-		}
-		req.ContentLength = size
-		if size == 0 {
-			req.Body = http.NoBody
-		}
-		req.GetBody = func() (io.ReadCloser, error) { // for a redirect
-			body.end()
-			_, err := r.Seek(0, io.SeekStart)
-			body = &attemptBody{r: io.LimitReader(r, size), watch: watch}
-			return body, err
-		}
-		req.Header.Set("Content-Type", kind)
-		resp, err := p.rest.send(req)
-		if err != nil {
-			return err
-		}
-		defer resp.Body.Close()
-		data, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
-		if err != nil {
-			return p.rest.unreachable(ctx, err)
-		}
-		return p.rest.decode(resp, data, nil)
+		// How long a transfer takes is no sign of trouble, as long as it moves.
+		const never = time.Duration(math.MaxInt64)
+		return p.rest.attempt(ctx, never, func(limit time.Duration) error { return p.putOnce(ctx, limit, name, kind, r, size) })
 	})
+}
+
+func (p proxyStore) putOnce(ctx context.Context, limit time.Duration, name, kind string, r io.ReadSeeker, size int64) error {
+	if _, err := r.Seek(0, io.SeekStart); err != nil {
+		return err
+	}
+	ctx, watch := p.rest.watch(ctx, limit)
+	defer watch.stop()
+	// The transport must not close the source, and must not read it after
+	// this attempt: a body of its own kind sees to both.
+	body := &attemptBody{r: io.LimitReader(r, size), watch: watch, size: size}
+	defer func() { body.end() }()
+	req, err := p.rest.newRequest(ctx, http.MethodPut, p.path(name), nil, body)
+	if err != nil {
+		return err
+	}
+	req.ContentLength = size
+	if size == 0 {
+		req.Body = http.NoBody
+	}
+	req.GetBody = func() (io.ReadCloser, error) { // for a redirect
+		body.end()
+		_, err := r.Seek(0, io.SeekStart)
+		body = &attemptBody{r: io.LimitReader(r, size), watch: watch, size: size}
+		return body, err
+	}
+	req.Header.Set("Content-Type", kind)
+	resp, err := p.rest.send(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	data, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
+	if err != nil {
+		return p.rest.unreachable(ctx, err)
+	}
+	return p.rest.decode(resp, data, nil)
 }
 
 func (p proxyStore) get(ctx context.Context, name string, w io.Writer) error {
@@ -263,7 +274,7 @@ func (p proxyStore) get(ctx context.Context, name string, w io.Writer) error {
 		if started {
 			return broken
 		}
-		ctx, watch := p.rest.watch(ctx)
+		ctx, watch := p.rest.watch(ctx, p.rest.conf.timeout)
 		defer watch.stop()
 		req, err := p.rest.newRequest(ctx, http.MethodGet, p.path(name), nil, nil)
 		if err != nil {

@@ -54,7 +54,7 @@ func (c *Client) Experiment(ctx context.Context) (Experiment, error) {
 // ensureExperiment gets an experiment by name or creates it.
 func (c *Client) ensureExperiment(ctx context.Context, name string) (Experiment, error) {
 	for range 3 {
-		e, err := c.ExperimentByName(ctx, name)
+		e, err := c.rest.experimentByName(ctx, name)
 		if err == nil {
 			return e, c.usable(e)
 		}
@@ -94,10 +94,14 @@ func (c *Client) usable(e Experiment) error {
 // ExperimentByName gets an experiment, deleted ones included. A name that does
 // not exist gives an error of kind NotFound.
 func (c *Client) ExperimentByName(ctx context.Context, name string) (Experiment, error) {
+	return c.rest.patient().experimentByName(ctx, name)
+}
+
+func (r *rest) experimentByName(ctx context.Context, name string) (Experiment, error) {
 	var out struct {
 		Experiment wire.Experiment `json:"experiment"`
 	}
-	err := c.rest.call(ctx, request{method: http.MethodGet, path: apiPath + "experiments/get-by-name",
+	err := r.call(ctx, request{method: http.MethodGet, path: apiPath + "experiments/get-by-name",
 		query: url.Values{"experiment_name": {name}}, what: "look up experiment " + name}, &out)
 	return experimentOf(out.Experiment), err
 }
@@ -115,7 +119,7 @@ func (c *Client) Experiments(ctx context.Context) ([]Experiment, error) {
 			Experiments []wire.Experiment `json:"experiments"`
 			Next        string            `json:"next_page_token"`
 		}
-		err := c.rest.call(ctx, request{method: http.MethodPost, path: apiPath + "experiments/search", in: in, what: "list experiments"}, &out)
+		err := c.rest.patient().call(ctx, request{method: http.MethodPost, path: apiPath + "experiments/search", in: in, what: "list experiments"}, &out)
 		if err != nil {
 			return nil, err
 		}

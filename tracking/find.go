@@ -229,7 +229,7 @@ func (c *Client) ReadArtifact(ctx context.Context, run RunRecord, name string, l
 		return nil, errs.New(errs.DataCorrupt, "artifact %s of run %s has %d bytes, and at most %d are expected", name, run.ID, listed[i].Size, limit)
 	}
 	var data bytes.Buffer
-	store, err := c.artifactStore(ctx, run.ArtifactURI)
+	store, err := c.artifactStore(ctx, c.rest.patient(), run.ArtifactURI)
 	if err == nil {
 		err = store.get(ctx, name, &capped{&data, limit})
 	}

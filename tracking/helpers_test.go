@@ -95,9 +95,13 @@ func down(w http.ResponseWriter, _ *http.Request) bool {
 	return true
 }
 
+// unhurried lets a busy machine take its time: a server that answers late is in
+// trouble for a run, and its run would go to the spool.
+func unhurried(k string) string { return map[string]string{"MLFLOW_HTTP_REQUEST_TIMEOUT": "60"}[k] }
+
 // config is a test configuration for a server.
 func config(t testing.TB, uri string) Config {
-	return Config{URI: uri, ExperimentName: "exp", Dir: t.TempDir(), Env: mapEnv(nil), Wait: instant, Sink: &recorder{}}
+	return Config{URI: uri, ExperimentName: "exp", Dir: t.TempDir(), Env: unhurried, Wait: instant, Sink: &recorder{}}
 }
 
 func mustOpen(t testing.TB, cfg Config) *Client {

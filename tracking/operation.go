@@ -34,6 +34,7 @@ type operation struct {
 	RunID       string `json:"run_id,omitempty"`     // where the server has the run
 	ArtifactURI string `json:"artifact_uri,omitempty"`
 	Detached    bool   `json:"detached,omitempty"` // all that follows in the run is in the spool
+	Shared      bool   `json:"shared,omitempty"`   // it does not end with the process that began it
 
 	// opBatch; Tags also opCreate
 	Params  []wire.Param  `json:"params,omitempty"`
@@ -127,70 +128,23 @@ type target struct{ id, artifactURI string }
 // without harm: MLflow ignores a repeated parameter and metric point, and the
 // rest sets values.
 func (c *Client) apply(ctx context.Context, t target, op operation) error {
-	post := func(call, what string, in any) error {
-		return c.rest.call(ctx, request{method: http.MethodPost, path: apiPath + call, in: in, what: what + " of run " + t.id}, nil)
-	}
 	switch op.Op {
-	case opBatch:
-		return c.applyBatch(ctx, t, op, post)
-	case opInputs:
-		return post("runs/log-inputs", "log dataset inputs", struct {
-			RunID    string              `json:"run_id"`
-			Datasets []wire.DatasetInput `json:"datasets"`
-		}{t.id, op.Datasets})
+	case opBatch, opInputs:
+		return c.applySplitting(ctx, t, op)
 	case opArtifact:
 		return c.putArtifact(ctx, t.artifactURI, op)
 	case opUpdate:
-		return post("runs/update", "set the status", struct {
+		err := c.rest.call(ctx, request{method: http.MethodPost, path: apiPath + "runs/update", what: "set the status of run " + t.id, in: struct {
 			RunID   string `json:"run_id"`
 			Status  string `json:"status"`
-			EndTime int64  `json:"end_time"`
-		}{t.id, op.Status, op.EndTime})
+			EndTime int64  `json:"end_time,omitempty"`
+		}{t.id, op.Status, op.EndTime}}, nil)
+		if isRefusedContent(err) {
+			if run, getErr := c.rest.getRun(ctx, t.id); getErr == nil && run.Info.LifecycleStage == "deleted" {
+				return c.deletedRun(t.id)
+			}
+		}
+		return err
 	}
 	return errors.New("unknown operation " + op.Op + " in the spool: was it written by a newer ctrx?")
-}
-
-type batchBody struct {
-	RunID   string        `json:"run_id"`
-	Metrics []wire.Metric `json:"metrics,omitempty"`
-	Params  []wire.Param  `json:"params,omitempty"`
-	Tags    []wire.Tag    `json:"tags,omitempty"`
-}
-
-// applyBatch sends a log-batch. When the server refuses it because a parameter
-// has another value there already (a stage command may have logged it), the
-// parameter becomes a tag and the rest is sent: a batch is never lost to one
-// parameter.
-func (c *Client) applyBatch(ctx context.Context, t target, op operation, post func(call, what string, in any) error) error {
-	const call, what = "runs/log-batch", "log parameters and metrics"
-	err := post(call, what, batchBody{t.id, op.Metrics, op.Params, op.Tags})
-	var refused *ServerError
-	if !errors.As(err, &refused) || refused.Status != http.StatusBadRequest || len(op.Params) == 0 {
-		return err
-	}
-	run, getErr := c.getRun(ctx, t.id)
-	if getErr != nil {
-		return err
-	}
-	there := map[string]string{}
-	for _, p := range run.Data.Params {
-		there[p.Key] = p.Value
-	}
-	rest := operation{Metrics: op.Metrics, Tags: op.Tags}
-	for _, p := range op.Params {
-		if old, ok := there[p.Key]; ok && old != p.Value {
-			rest.Tags = append(rest.Tags, c.changedParam(p.Key, p.Value))
-			continue
-		}
-		rest.Params = append(rest.Params, p)
-	}
-	if len(rest.Params) == len(op.Params) { // refused for another reason
-		return err
-	}
-	for _, part := range splitBatch(rest) {
-		if err := post(call, what, batchBody{t.id, part.Metrics, part.Params, part.Tags}); err != nil {
-			return err
-		}
-	}
-	return nil
 }

@@ -79,17 +79,17 @@ func moment(ms *wire.Int) time.Time {
 	return time.UnixMilli(int64(*ms))
 }
 
-func (c *Client) getRun(ctx context.Context, id string) (wire.Run, error) {
+func (r *rest) getRun(ctx context.Context, id string) (wire.Run, error) {
 	var out struct {
 		Run wire.Run `json:"run"`
 	}
-	err := c.rest.call(ctx, request{method: http.MethodGet, path: apiPath + "runs/get", query: url.Values{"run_id": {id}}, what: "get run " + id}, &out)
+	err := r.call(ctx, request{method: http.MethodGet, path: apiPath + "runs/get", query: url.Values{"run_id": {id}}, what: "get run " + id}, &out)
 	return out.Run, err
 }
 
 // GetRun reads a run by its id. An unknown id gives an error of kind NotFound.
 func (c *Client) GetRun(ctx context.Context, id string) (RunRecord, error) {
-	run, err := c.getRun(ctx, id)
+	run, err := c.rest.patient().getRun(ctx, id)
 	if err != nil {
 		return RunRecord{}, err
 	}
@@ -135,7 +135,7 @@ func (c *Client) SearchRuns(ctx context.Context, q RunQuery) (RunPage, error) {
 		Runs []wire.Run `json:"runs"`
 		Next string     `json:"next_page_token"`
 	}
-	if err := c.rest.call(ctx, request{method: http.MethodPost, path: apiPath + "runs/search", in: in, what: "search runs"}, &out); err != nil {
+	if err := c.rest.patient().call(ctx, request{method: http.MethodPost, path: apiPath + "runs/search", in: in, what: "search runs"}, &out); err != nil {
 		if refused, ok := errors.AsType[*ServerError](err); ok && refused.Code == wire.InvalidParameterValue {
 			err = errs.Hint(errs.New(errs.Usage, "%w", err), "a filter reads like: metrics.auc > 0.7 and params.depth = '5'; an order like: metrics.auc DESC")
 		}
@@ -155,20 +155,28 @@ const historyPage = 25000
 func (c *Client) MetricHistory(ctx context.Context, runID, key string) ([]Metric, error) {
 	var all []Metric
 	q := url.Values{"run_id": {runID}, "metric_key": {key}, "max_results": {strconv.Itoa(historyPage)}}
+	err := c.rest.patient().history(ctx, q, func(points []wire.Metric) error {
+		for _, m := range points {
+			all = append(all, metricOf(m))
+		}
+		return nil
+	})
+	return all, err
+}
+
+// history reads the points of a metric page by page.
+func (r *rest) history(ctx context.Context, q url.Values, page func([]wire.Metric) error) error {
 	for {
 		var out struct {
 			Metrics []wire.Metric `json:"metrics"`
 			Next    string        `json:"next_page_token"`
 		}
-		err := c.rest.call(ctx, request{method: http.MethodGet, path: apiPath + "metrics/get-history", query: q, what: "get history of " + key}, &out)
-		if err != nil {
-			return nil, err
+		err := r.call(ctx, request{method: http.MethodGet, path: apiPath + "metrics/get-history", query: q, what: "get history of " + q.Get("metric_key")}, &out)
+		if err == nil {
+			err = page(out.Metrics)
 		}
-		for _, m := range out.Metrics {
-			all = append(all, metricOf(m))
-		}
-		if out.Next == "" {
-			return all, nil
+		if err != nil || out.Next == "" {
+			return err
 		}
 		q.Set("page_token", out.Next)
 	}

@@ -33,6 +33,8 @@ type rest struct {
 	// patience ends retrying after this time, counted from the first
 	// attempt; 0: only the number of retries counts.
 	patience time.Duration
+	// trouble is what a run still gives a server that fails; nil: without end.
+	trouble *trouble
 }
 
 const (
@@ -46,10 +48,14 @@ const (
 type patience struct {
 	total   time.Duration // for one request with its repetitions
 	timeout time.Duration // for one attempt; 0: MLflow's
+	trouble time.Duration // for all requests together, see trouble; 0: no such limit
 }
 
 // withSpool is for runs that can go on without a server.
-func withSpool() patience { return patience{6 * time.Second, 20 * time.Second} }
+func withSpool() patience { return patience{trouble: troubleTime} }
+
+// whenAsking is for a question that a user waits to be answered.
+func whenAsking() patience { return patience{total: 6 * time.Second, timeout: 20 * time.Second} }
 
 // whenSyncing is for a user who waits for an answer.
 func whenSyncing() patience { return patience{total: 30 * time.Second} }
@@ -93,6 +99,12 @@ func newREST(cfg Config, base *url.URL, p patience) (*rest, error) {
 	if !conf.timeoutSet && p.timeout > 0 {
 		r.conf.timeout = p.timeout
 	}
+	if p.trouble > 0 && !conf.retriesSet {
+		if conf.timeoutSet {
+			p.trouble = conf.timeout
+		}
+		r.trouble = newTrouble(p.trouble)
+	}
 	return r, nil
 }
 
@@ -125,6 +137,7 @@ type request struct {
 	query  url.Values
 	in     any  // JSON body; nil: none
 	once   bool // do not repeat: the call is not idempotent
+	items  int  // metrics and the like in it: a large batch takes longer
 	what   string
 }
 
@@ -140,34 +153,41 @@ func (r *rest) call(ctx context.Context, q request, out any) error {
 		}
 	}
 	err := r.repeat(ctx, q.once, func(ctx context.Context) error {
-		ctx, cancel := context.WithTimeoutCause(ctx, r.conf.timeout, &timeoutError{r.conf.timeout})
-		defer cancel()
-		var reader io.Reader
-		if body != nil {
-			reader = bytes.NewReader(body)
-		}
-		req, err := r.newRequest(ctx, q.method, q.path, q.query, reader)
-		if err != nil {
-			return err
-		}
-		if body != nil {
-			req.Header.Set("Content-Type", "application/json")
-		}
-		resp, err := r.send(req)
-		if err != nil {
-			return err
-		}
-		defer resp.Body.Close()
-		data, err := io.ReadAll(resp.Body)
-		if err != nil {
-			return r.unreachable(ctx, err)
-		}
-		return r.decode(resp, data, out)
+		return r.attempt(ctx, usual+time.Duration(q.items)*usualPerItem, func(limit time.Duration) error {
+			return r.callOnce(ctx, q, body, limit, out)
+		})
 	})
 	if err != nil {
 		return fmt.Errorf("%s: %w", q.what, err)
 	}
 	return nil
+}
+
+// callOnce is one attempt of a call.
+func (r *rest) callOnce(ctx context.Context, q request, body []byte, limit time.Duration, out any) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, limit, &timeoutError{limit})
+	defer cancel()
+	var reader io.Reader
+	if body != nil {
+		reader = bytes.NewReader(body)
+	}
+	req, err := r.newRequest(ctx, q.method, q.path, q.query, reader)
+	if err != nil {
+		return err
+	}
+	if body != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	resp, err := r.send(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	data, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return r.unreachable(ctx, err)
+	}
+	return r.decode(resp, data, out)
 }
 
 func (r *rest) newRequest(ctx context.Context, method, path string, query url.Values, body io.Reader) (*http.Request, error) {
@@ -230,6 +250,9 @@ func (r *rest) repeat(ctx context.Context, once bool, attempt func(context.Conte
 			return err
 		}
 		if r.patience > 0 && (r.now().Sub(start)+delay > r.patience || n > 1 && isDial(err)) {
+			return err
+		}
+		if r.trouble != nil && n > 1 && isDial(err) || !r.trouble.wait(delay, r.now(), err) {
 			return err
 		}
 		if err := r.wait(ctx, delay); err != nil {
@@ -319,7 +342,7 @@ func (r *rest) refusal(resp *http.Response, data []byte) error {
 			e.Message = "credentials are missing or wrong"
 		}
 		e.hint = "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN"
-	case e.passing():
+	case e.passing() || e.Status >= 500: // 507: its disk is full
 		e.kind = errs.Unreachable
 	case isHTML(resp, data):
 		return notMLflow(r.display, resp.StatusCode)

@@ -335,7 +335,9 @@ func TestRedirects(t *testing.T) {
 
 func TestArtifactRetry(t *testing.T) {
 	r := newRemote(t)
-	c := mustOpen(t, config(t, r.URL))
+	cfg := config(t, r.URL)
+	cfg.Env = mapEnv(map[string]string{"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2"})
+	c := mustOpen(t, cfg)
 	run := mustStart(t, c, "one")
 	failures := 2
 	r.setRefuse(func(w http.ResponseWriter, req *http.Request) bool {
@@ -411,7 +413,7 @@ func TestArtifactSchemes(t *testing.T) {
 			t.Errorf("%s: %v", root, err)
 			continue
 		}
-		store, err := c.artifactStore(t.Context(), root)
+		store, err := c.artifactStore(t.Context(), c.rest, root)
 		must(t, err)
 		var b strings.Builder
 		if err := store.get(t.Context(), op.Path, &b); err != nil || b.String() != "hello" {

@@ -18,9 +18,9 @@ type watchdog struct {
 	end   context.CancelCauseFunc
 }
 
-func (r *rest) watch(ctx context.Context) (context.Context, *watchdog) {
+func (r *rest) watch(ctx context.Context, after time.Duration) (context.Context, *watchdog) {
 	ctx, cancel := context.WithCancelCause(ctx)
-	w := &watchdog{after: r.conf.timeout, end: cancel}
+	w := &watchdog{after: after, end: cancel}
 	w.idle = time.AfterFunc(w.after, func() { cancel(&timeoutError{w.after}) })
 	if d := r.conf.artifactLimit; d > 0 {
 		w.limit = time.AfterFunc(d, func() { cancel(&timeoutError{d}) })
@@ -30,6 +30,11 @@ func (r *rest) watch(ctx context.Context) (context.Context, *watchdog) {
 
 // moved tells that bytes were transferred.
 func (w *watchdog) moved() { w.idle.Reset(w.after) }
+
+// sent tells that size bytes are on their way, and only the answer is missing.
+func (w *watchdog) sent(size int64) {
+	w.idle.Reset(w.after + time.Duration(float64(size)/uploadRate*float64(time.Second)))
+}
 
 func (w *watchdog) stop() {
 	w.idle.Stop()
@@ -45,9 +50,11 @@ func (w *watchdog) stop() {
 type attemptBody struct {
 	r     io.Reader
 	watch *watchdog
+	size  int64 // of an upload
 
 	mu    sync.Mutex
 	ended bool
+	done  int64
 }
 
 var errAttemptEnded = errors.New("the request is over")
@@ -60,7 +67,11 @@ func (b *attemptBody) Read(p []byte) (int, error) {
 		return 0, errAttemptEnded
 	}
 	n, err := b.r.Read(p)
-	b.watch.moved()
+	if b.done += int64(n); b.size > 0 && b.done >= b.size {
+		b.watch.sent(b.size)
+	} else {
+		b.watch.moved()
+	}
 	return n, err
 }
 

@@ -14,6 +14,8 @@ type Event struct {
 	Done  int64  // Progress: units done so far
 	Total int64  // Progress: units in all; 0 when unknown
 	Unit  string // Progress: "B" for bytes, else a plural noun ("files")
+	Files int64  // Progress in bytes: files done so far
+	Of    int64  // Progress in bytes: files in all; 0 when not counted
 	Final bool   // Progress: the work ended
 }
 

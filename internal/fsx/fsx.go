@@ -126,6 +126,13 @@ func createTemp(r *os.Root, name string, perm fs.FileMode) (*Temp, error) {
 	}
 }
 
+// PublishAs is Publish under another name below the Root, in a folder that is
+// there: for content whose name is known only when it was written.
+func (t *Temp) PublishAs(name string, d Durability) error {
+	t.name = name
+	return t.Publish(d)
+}
+
 // Publish closes the file and renames it to its final name, replacing what is
 // there. On an error the temporary file is removed.
 func (t *Temp) Publish(d Durability) error {
@@ -159,6 +166,15 @@ func (t *Temp) Discard() {
 	t.done = true
 	t.Close()
 	t.root.Remove(t.tmp)
+}
+
+// Keep closes the file and leaves it under its temporary name: see Root.Resume.
+func (t *Temp) Keep() {
+	if t.done {
+		return
+	}
+	t.done = true
+	t.Close()
 }
 
 // FullDisk gives an error that says "the disk is full" a kind and a hint, and

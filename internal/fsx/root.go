@@ -182,6 +182,31 @@ func (r *Root) Create(name string, perm fs.FileMode) (*Temp, error) {
 	return createTemp(r.root, name, perm)
 }
 
+// Resume opens the file tmp, or makes it, as what will become name: for work
+// that a later process may go on with. It is the only one to have it open that
+// way; where another process has, the error wraps errors.ErrUnsupported.
+func (r *Root) Resume(name, tmp string, perm fs.FileMode) (*Temp, error) {
+	if err := errors.Join(r.Check(name), r.Check(tmp)); err != nil {
+		return nil, err
+	}
+	f, err := r.root.OpenFile(tmp, os.O_RDWR|os.O_CREATE, perm)
+	if err != nil {
+		return nil, FullDisk(err)
+	}
+	if ok, err := LockOpen(f); !ok || err != nil {
+		f.Close()
+		return nil, fmt.Errorf("%s is in use: %w", tmp, errors.Join(errors.ErrUnsupported, err))
+	}
+	// Who had the lock until now may have given the file its name: then it is
+	// not ours to write to.
+	here, err := r.root.Lstat(tmp)
+	if open, e := f.Stat(); err != nil || e != nil || !os.SameFile(here, open) {
+		f.Close()
+		return nil, fmt.Errorf("%s is in use: %w", tmp, errors.Join(errors.ErrUnsupported, err, e))
+	}
+	return &Temp{File: f, root: r.root, name: name, tmp: tmp}, nil
+}
+
 // CreateNew makes a file that does not exist, in a folder that does. It appears
 // at once and empty: for places that nobody looks at yet.
 func (r *Root) CreateNew(name string, perm fs.FileMode) (*os.File, error) {

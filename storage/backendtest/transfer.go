@@ -152,7 +152,7 @@ func damage(t *testing.T, o storage.TransferOptions, b storage.Backend) {
 	o.Cache = NewCache(t)
 	o.Remote = &Faulty{Backend: b, Plan: func(op Op, key string, n int) Fault { return Fault{Damage: true} }}
 	_, err := storage.Fetch(t.Context(), o)
-	if errs.KindOf(err) != errs.DataCorrupt {
+	if failed := (*storage.TransferError)(nil); !errors.As(err, &failed) || errs.KindOf(failed.Failed[0].Err) != errs.DataCorrupt {
 		t.Errorf("damaged on the way: %v", err)
 	}
 	for _, d := range o.Objects {

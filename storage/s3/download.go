@@ -36,10 +36,21 @@ func (b *Backend) Get(ctx context.Context, key string, w io.Writer) error {
 }
 
 func (b *Backend) get(ctx context.Context, key string, w io.Writer) error {
-	if err := b.begin(ctx, key); err != nil {
+	return b.run(ctx, &download{b: b, key: key}, w)
+}
+
+// GetFrom writes the content from a byte on, if the object still has the ETag.
+func (b *Backend) GetFrom(ctx context.Context, key, etag string, offset int64, w io.Writer) error {
+	if err := b.run(ctx, &download{b: b, key: key, etag: `"` + etag + `"`, start: offset}, w); err != nil {
+		return fmt.Errorf("get %s from byte %d: %w", key, offset, err)
+	}
+	return nil
+}
+
+func (b *Backend) run(ctx context.Context, d *download, w io.Writer) error {
+	if err := b.begin(ctx, d.key); err != nil {
 		return err
 	}
-	d := &download{b: b, key: key}
 	if err := d.first(ctx, w); err != nil {
 		return err
 	}
@@ -54,7 +65,8 @@ func (b *Backend) get(ctx context.Context, key string, w io.Writer) error {
 type download struct {
 	b     *Backend
 	key   string
-	etag  string
+	etag  string // with its quotes; "" until the first answer
+	start int64
 	total int64
 	next  int64 // what comes after the first range
 }
@@ -72,22 +84,26 @@ func (e *bodyError) Error() string { return e.err.Error() }
 
 // first gets the beginning of the object, straight to w.
 func (d *download) first(ctx context.Context, w io.Writer) error {
-	var done int64
+	d.next = d.start
+	announced := false
 	return d.attempts(ctx, func() (int64, error) {
-		out, err := d.open(ctx, done, partSize)
+		out, err := d.open(ctx, d.next, partSize)
 		if err != nil || out == nil { // nil: an empty object
 			return 0, err
 		}
 		defer out.Body.Close()
-		if done == 0 {
+		if !announced {
 			d.etag = aws.ToString(out.ETag)
 			if d.total, err = totalSize(out); err != nil {
 				return 0, err
 			}
+			if a, ok := w.(storage.Announced); ok && d.start == 0 {
+				a.Announce(storage.Object{Key: d.key, Size: d.total, ETag: plainETag(out.ETag)})
+			}
+			announced = true
 		}
 		n, err := copyBody(w, out)
-		done += n
-		d.next = done
+		d.next += n
 		return n, err
 	})
 }
@@ -136,7 +152,7 @@ func (d *download) open(ctx context.Context, at, n int64) (*awss3.GetObjectOutpu
 	}
 	if d.etag != "" && aws.ToString(out.ETag) != d.etag {
 		out.Body.Close()
-		return nil, errs.New(errs.Failed, "the object was replaced while it was being read")
+		return nil, storage.ErrReplaced
 	}
 	if at > 0 && out.ContentRange == nil {
 		out.Body.Close()

@@ -51,6 +51,7 @@ type Settings struct {
 	GrantFull string
 
 	Virtual    bool // bucket in the host name
+	fromEnv    bool // the keys are those of AWS_* variables
 	styleFixed bool // by a setting: do not try the other style
 }
 
@@ -226,6 +227,7 @@ func (p *parser) credentials(s *Settings) {
 		id, secret := p.env("AWS_ACCESS_KEY_ID"), p.env("AWS_SECRET_ACCESS_KEY")
 		if id != "" && secret != "" {
 			s.AccessKeyID, s.SecretAccessKey, s.SessionToken = id, secret, p.env("AWS_SESSION_TOKEN")
+			s.fromEnv = true
 		}
 	}
 }

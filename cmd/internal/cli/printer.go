@@ -7,6 +7,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/vbauerster/mpb/v8"
@@ -15,6 +16,7 @@ import (
 
 	"ctrx/internal/errs"
 	"ctrx/internal/event"
+	"ctrx/storage"
 )
 
 // printer shows events: lines on standard output, warnings on standard error,
@@ -23,13 +25,21 @@ type printer struct {
 	out, err io.Writer
 	app      *app
 	terminal bool
+	now      func() time.Time
 	mu       sync.Mutex
 	bars     *mpb.Progress
-	byName   map[string]*mpb.Bar
+	byName   map[string]*bar
+	plain    map[string]*plainWork // work of which lines are printed
+}
+
+// bar is a line on the screen, with the latest event for it.
+type bar struct {
+	*mpb.Bar
+	latest atomic.Pointer[event.Event]
 }
 
 func newPrinter(out, err io.Writer, a *app) *printer {
-	return &printer{out: out, err: err, app: a, terminal: isTerminal(err)}
+	return &printer{out: out, err: err, app: a, terminal: isTerminal(err), now: time.Now, byName: map[string]*bar{}, plain: map[string]*plainWork{}}
 }
 
 func isTerminal(w io.Writer) bool {
@@ -49,8 +59,12 @@ func (p *printer) Send(e event.Event) {
 	case event.Warn:
 		p.line(p.err, "WARNING: "+e.Text)
 	case event.Progress:
-		if p.terminal && !p.app.quiet {
+		switch {
+		case p.app.quiet:
+		case p.terminal:
 			p.progress(e)
+		default:
+			p.progressLine(e)
 		}
 	}
 }
@@ -65,24 +79,26 @@ func (p *printer) line(w io.Writer, text string) {
 }
 
 func (p *printer) progress(e event.Event) {
-	bar := p.byName[e.Text]
-	if bar == nil {
+	b := p.byName[e.Text]
+	if b == nil {
 		if e.Final {
 			return
 		}
 		if p.bars == nil {
 			p.bars = mpb.New(mpb.WithOutput(p.err), mpb.WithWidth(40), mpb.WithRefreshRate(120*time.Millisecond))
-			p.byName = map[string]*mpb.Bar{}
 		}
-		bar = p.newBar(e)
-		p.byName[e.Text] = bar
+		b = &bar{}
+		b.latest.Store(&e)
+		b.Bar = p.newBar(e, b)
+		p.byName[e.Text] = b
 	}
+	b.latest.Store(&e)
 	if e.Total > 0 {
-		bar.SetTotal(e.Total, false)
+		b.SetTotal(e.Total, false)
 	}
-	bar.SetCurrent(e.Done)
+	b.SetCurrent(e.Done)
 	if e.Final {
-		bar.Abort(true) // completes it also short of its total, which a failure or Ctrl-C leaves behind
+		b.Abort(true) // completes it also short of its total, which a failure or Ctrl-C leaves behind
 		delete(p.byName, e.Text)
 		if len(p.byName) == 0 {
 			p.stopBars()
@@ -90,15 +106,21 @@ func (p *printer) progress(e event.Event) {
 	}
 }
 
-func (p *printer) newBar(e event.Event) *mpb.Bar {
+func (p *printer) newBar(e event.Event, b *bar) *mpb.Bar {
 	name := decor.Name(e.Text, decor.WCSyncSpaceR)
 	if e.Total <= 0 && e.Unit != "B" { // how long it will take is unknown
 		return p.bars.AddSpinner(0, mpb.BarWidth(3), mpb.BarRemoveOnComplete(), mpb.PrependDecorators(name),
 			mpb.AppendDecorators(decor.CurrentNoUnit("%d "+e.Unit+" "), decor.Elapsed(decor.ET_STYLE_GO)))
 	}
 	if e.Unit == "B" {
+		files := decor.Any(func(decor.Statistics) string {
+			if latest := b.latest.Load(); latest.Of > 0 {
+				return fmt.Sprintf("%d/%d files  ", latest.Files, latest.Of)
+			}
+			return ""
+		})
 		return p.bars.AddBar(e.Total, mpb.BarRemoveOnComplete(), mpb.PrependDecorators(name),
-			mpb.AppendDecorators(decor.CountersKibiByte("% .1f / % .1f "), decor.AverageSpeed(decor.SizeB1024(0), "% .1f "), decor.AverageETA(decor.ET_STYLE_GO)))
+			mpb.AppendDecorators(files, decor.CountersKibiByte("% .1f / % .1f "), decor.AverageSpeed(decor.SizeB1024(0), "% .1f "), decor.AverageETA(decor.ET_STYLE_GO)))
 	}
 	return p.bars.AddBar(e.Total, mpb.BarRemoveOnComplete(), mpb.PrependDecorators(name),
 		mpb.AppendDecorators(decor.CountersNoUnit("%d/%d "+e.Unit+" "), decor.AverageETA(decor.ET_STYLE_GO)))
@@ -112,7 +134,7 @@ func (p *printer) stopBars() {
 		b.Abort(true)
 	}
 	p.bars.Wait()
-	p.bars, p.byName = nil, nil
+	p.bars, p.byName = nil, map[string]*bar{}
 }
 
 // close takes bars off the screen, so that what follows stands alone.
@@ -131,6 +153,9 @@ func (a *app) printError(err error) {
 		if findings := errs.Findings(err); len(findings) > 0 {
 			object["places"] = places(findings)
 		}
+		if failed := failedObjects(err); len(failed) > 0 {
+			object["failed"] = failed
+		}
 		_ = json.NewEncoder(a.Err).Encode(map[string]any{"error": object})
 		return
 	}
@@ -138,6 +163,26 @@ func (a *app) printError(err error) {
 	if hint != "" {
 		fmt.Fprintf(a.Err, "hint: %s\n", hint)
 	}
+}
+
+// failedObject is an object that could not be transferred, as --json tells it.
+type failedObject struct {
+	Path   string `json:"path,omitempty"` // that wants it
+	MD5    string `json:"md5"`
+	Remote string `json:"remote,omitempty"`
+	Verb   string `json:"verb"` // upload or download
+	Error  string `json:"error"`
+	Hint   string `json:"hint,omitempty"`
+}
+
+func failedObjects(err error) []failedObject {
+	var out []failedObject
+	for _, e := range storage.TransferErrors(err) {
+		for _, f := range e.Failed {
+			out = append(out, failedObject{f.Path, string(f.Digest), e.Remote, e.Verb, f.Err.Error(), errs.HintOf(f.Err)})
+		}
+	}
+	return out
 }
 
 // place is a place in a file as --json tells it.

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"io"
+	"strings"
 	"testing"
 	"time"
 
@@ -27,5 +28,38 @@ func TestProgressCutShort(t *testing.T) {
 		case <-time.After(10 * time.Second):
 			t.Fatalf("%d of %d: the end of the work is not the end of the bar", c.done, c.total)
 		}
+	}
+}
+
+// Where standard error is no terminal, long work says in lines how far it is,
+// and short work nothing.
+func TestProgressLines(t *testing.T) {
+	var out, err strings.Builder
+	p := newPrinter(&out, &err, &app{})
+	at := time.Date(2026, 11, 27, 12, 0, 0, 0, time.UTC)
+	p.now = func() time.Time { return at }
+	send := func(after time.Duration, e event.Event) {
+		at = at.Add(after)
+		e.Type = event.Progress
+		p.Send(e)
+	}
+	send(0, event.Event{Text: "push", Unit: "B", Total: 1 << 30, Of: 40})
+	send(5*time.Second, event.Event{Text: "push", Unit: "B", Done: 50 << 20, Total: 1 << 30, Of: 40})
+	send(0, event.Event{Text: "query remote", Unit: "objects"})
+	send(5*time.Second, event.Event{Text: "push", Unit: "B", Done: 100 << 20, Total: 1 << 30, Files: 4, Of: 40})
+	send(time.Second, event.Event{Text: "push", Unit: "B", Done: 110 << 20, Total: 1 << 30, Files: 4, Of: 40})
+	send(9*time.Second, event.Event{Text: "query remote", Unit: "objects", Done: 5000})
+	send(0, event.Event{Text: "push", Unit: "B", Final: true})
+	send(20*time.Second, event.Event{Text: "hash", Unit: "files", Done: 5, Total: 10})
+	send(1*time.Second, event.Event{Text: "hash", Unit: "files", Final: true})
+	want := "push: 4 of 40 files, 100.0 MiB of 1.0 GiB, 10.0 MiB/s, 1m32s left\nquery remote: 5000 objects\n"
+	if err.String() != want || out.Len() > 0 {
+		t.Errorf("printed %q and %q", err.String(), out.String())
+	}
+	p.app.quiet = true
+	send(0, event.Event{Text: "push", Unit: "B"})
+	send(time.Minute, event.Event{Text: "push", Unit: "B", Done: 1})
+	if err.String() != want {
+		t.Errorf("with -q: %q", err.String())
 	}
 }

@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"slices"
+	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -21,6 +22,8 @@ func (a *app) serverFlags(f *pflag.FlagSet, o *experiment.TrackingServerOptions)
 	f.StringVar(&o.Token, "token", "", "`secret` that every request must bring; better in CTRX_SERVER_TOKEN, which no process list shows")
 	f.StringSliceVar(&o.AllowedHosts, "allowed-hosts", nil, "`hosts` by whose names the server may be called, besides localhost and private addresses; * for all")
 	f.StringSliceVar(&o.AllowedOrigins, "cors-allowed-origins", nil, "`origins` whose pages may write, besides this machine's; * for all")
+	f.StringVar(&o.MaxUpload, "max-upload", "", "largest artifact that is taken: a `size` such as 500M or 20G; no limit without it")
+	f.DurationVar(&o.Stall, "stall-timeout", time.Minute, "`time` after which a connection is cut on which nothing moves")
 	f.StringVar((*string)(&o.UI), "ui", string(ui.Auto), "`interface` for browsers: mlflow, builtin, or auto: MLflow's where Python has it, else the built-in page")
 	f.BoolVar(&o.AllowLocalRoots, "allow-local-roots", false, "let clients name folders as artifact roots of experiments")
 }

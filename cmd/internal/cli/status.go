@@ -38,6 +38,7 @@ func (a *app) statusCommand() *cobra.Command {
 	f.BoolVar(&o.NoUpdates, "no-updates", false, "do not ask the repositories of imports for something newer")
 	remoteFlags(f, &t)
 	revisionFlags(f, &t)
+	noIndexFlag(c, &t)
 	return c
 }
 

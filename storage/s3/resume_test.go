@@ -1,0 +1,365 @@
+package s3
+
+import (
+	"context"
+	"crypto/md5"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awss3 "github.com/aws/aws-sdk-go-v2/service/s3"
+
+	"ctrx/storage"
+	"ctrx/storage/backendtest"
+)
+
+// eightParts is content that goes up in eight parts of different content.
+func eightParts() (text string, d storage.Digest) {
+	var b strings.Builder
+	for i := range 8 {
+		b.WriteString(strings.Repeat(fmt.Sprintf("part %d of an object\n", i), partSize)[:partSize])
+	}
+	sum := md5.Sum([]byte(b.String()))
+	return b.String(), storage.Digest(hex.EncodeToString(sum[:]))
+}
+
+// seen collects the requests of a server that tests look at.
+type seen struct {
+	mu    sync.Mutex
+	parts []string // part numbers that were stored
+	gets  []string // ranges that were asked for
+	posts int
+}
+
+func (s *seen) note(list *[]string, what string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	*list = append(*list, what)
+}
+
+func (s *seen) take(list *[]string) []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	out := *list
+	*list = nil
+	slices.Sort(out)
+	return out
+}
+
+// partNumber is that of a request that sends a part, or "".
+func partNumber(r *http.Request) string {
+	if r.Method != http.MethodPut {
+		return ""
+	}
+	return r.URL.Query().Get("partNumber")
+}
+
+// TestKilledPush kills a process that uploads 64 MiB after it has sent some
+// parts. The next push sends only the others.
+func TestKilledPush(t *testing.T) {
+	if dir := os.Getenv("CTRX_TEST_PUSH"); dir != "" {
+		pushFrom(t, dir, os.Getenv("CTRX_TEST_URL"))
+		return
+	}
+	t.Parallel()
+	if testing.Short() {
+		t.Skip("64 MiB twice")
+	}
+	var log seen
+	enough := make(chan struct{})
+	var once sync.Once
+	killed := false
+	url, _ := fakeServer(t, false, func(h http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			n := partNumber(r)
+			if n == "" {
+				h.ServeHTTP(w, r)
+				return
+			}
+			log.mu.Lock()
+			full := !killed && len(log.parts) >= 3
+			log.mu.Unlock()
+			if full {
+				once.Do(func() { close(enough) })
+				_, _ = io.Copy(io.Discard, r.Body)
+				<-r.Context().Done() // its process is about to end
+				return
+			}
+			h.ServeHTTP(w, r)
+			log.note(&log.parts, n)
+		})
+	})
+	b := open(t, remoteConfig(url))
+	makeBucket(t, b)
+	dir := t.TempDir()
+	text, d := eightParts()
+	storeIn(t, filepath.Join(dir, "cache"), d, text)
+
+	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestKilledPush$")
+	cmd.Env = append(os.Environ(), "CTRX_TEST_PUSH="+dir, "CTRX_TEST_URL="+url)
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-enough:
+	case <-time.After(time.Minute):
+		t.Error("the process sent no parts")
+	}
+	cmd.Process.Kill()
+	_ = cmd.Wait()
+	log.mu.Lock()
+	killed = true
+	log.mu.Unlock()
+	first := log.take(&log.parts)
+	if _, err := b.Stat(t.Context(), d.Key()); err == nil {
+		t.Fatal("half an object is visible")
+	}
+	pushFrom(t, dir, url)
+	second := log.take(&log.parts)
+	// A fourth part may have been on its way when the process ended.
+	all := slices.Compact(slices.Sorted(slices.Values(append(slices.Clone(first), second...))))
+	again := slices.ContainsFunc(second, func(n string) bool { return slices.Contains(first[:min(3, len(first))], n) })
+	if len(first) < 3 || strings.Join(all, "") != "12345678" || again {
+		t.Errorf("the killed process sent the parts %v, the next one %v", first, second)
+	}
+	var out strings.Builder
+	if err := b.Get(t.Context(), d.Key(), &out); err != nil || out.String() != text {
+		t.Errorf("the remote has %d bytes, %v", out.Len(), err)
+	}
+	if left, _ := filepath.Glob(filepath.Join(dir, "uploads", "*")); len(left) > 0 {
+		t.Errorf("left behind: %v", left)
+	}
+}
+
+func storeIn(t *testing.T, cacheDir string, d storage.Digest, text string) {
+	t.Helper()
+	c := storage.OpenCache(cacheDir, storage.CacheOptions{})
+	defer c.Close()
+	if err := c.Put(t.Context(), d, strings.NewReader(text)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// pushFrom pushes the object of eightParts.
+func pushFrom(t *testing.T, dir, url string) {
+	t.Helper()
+	_, d := eightParts()
+	c := storage.OpenCache(filepath.Join(dir, "cache"), storage.CacheOptions{})
+	defer c.Close()
+	b := open(t, remoteConfig(url))
+	b.Journal(filepath.Join(dir, "uploads"))
+	if got, err := storage.Push(t.Context(), storage.TransferOptions{Cache: c, Remote: b, Objects: []storage.Digest{d}}); err != nil || got.Files != 1 {
+		t.Fatalf("push: %+v, %v", got, err)
+	}
+}
+
+// TestForgottenUpload has a journal whose upload the store does not know any
+// more, one of another size, one that is torn, and an old one.
+func TestForgottenUpload(t *testing.T) {
+	t.Parallel()
+	var log seen
+	url, _ := fakeServer(t, false, func(h http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if n := partNumber(r); n != "" {
+				log.note(&log.parts, n)
+			}
+			h.ServeHTTP(w, r)
+		})
+	})
+	b := open(t, remoteConfig(url))
+	makeBucket(t, b)
+	dir := t.TempDir()
+	text := strings.Repeat("0123456789abcdef", 2*partSize/16) + "end"
+	size := int64(len(text))
+	interrupted := func() string {
+		t.Helper()
+		b := open(t, remoteConfig(url))
+		b.Journal(dir)
+		ctx, stop := context.WithCancel(t.Context())
+		defer stop()
+		err := b.Put(ctx, "runs/x", &stopAfter{Reader: strings.NewReader(text), left: partSize + 1, stop: stop}, size)
+		if !errors.Is(err, context.Canceled) {
+			t.Fatalf("interrupted: %v", err)
+		}
+		left, _ := filepath.Glob(filepath.Join(dir, "*"+uploadSuffix))
+		if len(left) != 1 {
+			t.Fatalf("journal %v", left)
+		}
+		log.take(&log.parts)
+		return left[0]
+	}
+	again := func(what string, want string) {
+		t.Helper()
+		b := open(t, remoteConfig(url))
+		b.Journal(dir)
+		if err := b.Put(t.Context(), "runs/x", strings.NewReader(text), size); err != nil {
+			t.Errorf("%s: %v", what, err)
+		}
+		if got := strings.Join(log.take(&log.parts), ""); got != want {
+			t.Errorf("%s: sent the parts %s, want %s", what, got, want)
+		}
+		if left, _ := filepath.Glob(filepath.Join(dir, "*")); len(left) > 0 {
+			t.Errorf("%s: left behind %v", what, left)
+		}
+	}
+	name := interrupted()
+	head, err := lockUploadLog(name)
+	if err != nil || head == nil {
+		t.Fatal(err)
+	}
+	id := head.head.ID
+	head.close()
+	if err := b.abortUpload(t.Context(), "some/prefix/runs/x", id); err != nil {
+		t.Fatal(err)
+	}
+	again("aborted by somebody else", "123")
+
+	name = interrupted()
+	if err := os.WriteFile(name, []byte(`{"endpoint":"`), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	again("torn", "123")
+
+	name = interrupted()
+	held, err := lockUploadLog(name)
+	if err != nil || held == nil {
+		t.Fatal(err)
+	}
+	other := open(t, remoteConfig(url))
+	other.Journal(dir)
+	if err := other.Put(t.Context(), "runs/x", strings.NewReader(text), size); err != nil {
+		t.Errorf("while another process has the journal: %v", err)
+	}
+	held.close()
+	log.take(&log.parts)
+
+	old := time.Now().Add(-2 * staleAfter)
+	if err := os.Chtimes(name, old, old); err != nil {
+		t.Fatal(err)
+	}
+	again("old: it was taken back", "123")
+	out, err := b.client.ListMultipartUploads(t.Context(), &awss3.ListMultipartUploadsInput{Bucket: b.bucket()})
+	if err != nil || len(out.Uploads) > 1 { // the torn one is not known by name any more
+		t.Errorf("%d unfinished uploads, %v", len(out.Uploads), err)
+	}
+}
+
+// stopAfter calls stop when so many bytes were read.
+type stopAfter struct {
+	*strings.Reader
+	left int
+	stop func()
+}
+
+func (s *stopAfter) Read(p []byte) (int, error) {
+	n, err := s.Reader.Read(p)
+	if s.left -= n; s.left <= 0 {
+		s.stop()
+	}
+	return n, err
+}
+
+// TestResumedFetch breaks the connection for good in the middle of an object.
+// The next fetch asks for the rest only, unless the object was replaced.
+func TestResumedFetch(t *testing.T) {
+	t.Parallel()
+	var log seen
+	broken := true
+	url, _ := fakeServer(t, false, func(h http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if at := r.Header.Get("Range"); r.Method == http.MethodGet && at != "" {
+				log.mu.Lock()
+				fail := broken && !strings.HasPrefix(at, "bytes=0-") && !strings.HasPrefix(at, fmt.Sprintf("bytes=%d-", partSize))
+				log.mu.Unlock()
+				log.note(&log.gets, at)
+				if fail {
+					http.Error(w, "<Error><Code>SlowDown</Code></Error>", http.StatusServiceUnavailable)
+					return
+				}
+			}
+			h.ServeHTTP(w, r)
+		})
+	})
+	b := open(t, remoteConfig(url))
+	b.client = awss3.New(b.client.Options(), func(o *awss3.Options) { o.Retryer = aws.NopRetryer{} })
+	makeBucket(t, b)
+	text := strings.Repeat("0123456789abcdef", 3*partSize/16) + "end"
+	sum := md5.Sum([]byte(text))
+	d := storage.Digest(hex.EncodeToString(sum[:]))
+	put := func() {
+		t.Helper()
+		if err := b.Put(t.Context(), d.Key(), strings.NewReader(text), int64(len(text))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put()
+	for _, replaced := range []bool{false, true} {
+		cache := backendtest.NewCache(t)
+		o := storage.TransferOptions{Cache: cache, Remote: b, Objects: []storage.Digest{d}, Retry: storage.Retry{Attempts: 1}}
+		broken = true
+		if _, err := storage.Fetch(t.Context(), o); err == nil {
+			t.Fatal("fetched from a broken server")
+		}
+		partial := filepath.Join(cache.Dir(), "files", "md5", ".ctrx-partial", string(d))
+		info, err := os.Stat(partial)
+		if err != nil || info.Size() != 2*partSize {
+			t.Fatalf("kept: %v, %v", info, err)
+		}
+		if ok, _ := cache.Has(t.Context(), d); ok {
+			t.Fatal("half an object is in the cache")
+		}
+		want := fmt.Sprintf("bytes=%d-", 2*partSize)
+		if replaced {
+			// The same content in other parts has another ETag.
+			if err := os.WriteFile(partial+".etag", []byte("another-one"), 0o666); err != nil {
+				t.Fatal(err)
+			}
+			want = "bytes=0-"
+		}
+		log.take(&log.gets)
+		broken = false
+		got, err := storage.Fetch(t.Context(), o)
+		if err != nil || got.Files != 1 || got.Bytes != int64(len(text)) {
+			t.Fatalf("fetch: %+v, %v", got, err)
+		}
+		asked := log.take(&log.gets)
+		if first := asked[0]; !strings.HasPrefix(first, want) {
+			t.Errorf("replaced %v: asked for %v", replaced, asked)
+		}
+		if err := os.RemoveAll(partial); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := os.Stat(filepath.Dir(partial)); err == nil {
+			t.Error("the folder of partial objects is left")
+		}
+	}
+	// What came is damaged: it is found out, and got anew.
+	cache := backendtest.NewCache(t)
+	o := storage.TransferOptions{Cache: cache, Remote: b, Objects: []storage.Digest{d}, Retry: storage.Retry{Attempts: 1}}
+	broken = true
+	storage.Fetch(t.Context(), o)
+	partial := filepath.Join(cache.Dir(), "files", "md5", ".ctrx-partial", string(d))
+	f, err := os.OpenFile(partial, os.O_WRONLY, 0)
+	if err == nil {
+		_, err = f.WriteAt([]byte("damage"), 100)
+		err = errors.Join(err, f.Close())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	broken = false
+	if got, err := storage.Fetch(t.Context(), o); err != nil || got.Files != 1 {
+		t.Errorf("fetch after damage: %+v, %v", got, err)
+	}
+}
