@@ -223,7 +223,7 @@ export async function showRuns(main, context) {
 
 function help() {
   const line = (code, text) => el("tr", null, el("td", null, el("code", null, code)), el("td", null, text));
-  return el("details", {class: "pop"}, el("summary", null, "Filters"), el("div", null, el("table", null, el("tbody", null,
+  return el("details", {class: "pop"}, el("summary", null, "Filter help"), el("div", null, el("table", null, el("tbody", null,
     line("amber", "a part of the name"),
     line("metrics.auc > 0.7", "= != < <= > >="),
     line("params.model = 'xgb'", "= != LIKE ILIKE; text stands in quotes"),
