@@ -102,6 +102,11 @@ func TestBuiltinRunsInBrowser(t *testing.T) {
 
 	s.add(aRun{name: "late-crow", status: "FINISHED", start: time.Now(), took: time.Second})
 	tab.Wait(t, names+`[0] === "late-crow"`)
+	// A child is not lost with its parent.
+	s.add(aRun{name: "gone", status: "FINISHED", start: time.Now(), took: time.Second})
+	s.add(aRun{name: "orphan", parent: "gone", status: "FINISHED", start: time.Now(), took: time.Second})
+	s.post("runs/delete", m{"run_id": s.runs["gone"]})
+	tab.Wait(t, names+`.includes("orphan") && !`+names+`.includes("gone")`)
 
 	// The one 400 is the wrong filter.
 	var rest []string
