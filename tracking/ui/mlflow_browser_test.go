@@ -139,4 +139,3 @@ func TestMLflowHostile(t *testing.T) {
 		t.Errorf("an HTML artifact ran with the rights of the page (%v)", err)
 	}
 }
-

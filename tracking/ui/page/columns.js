@@ -64,7 +64,7 @@ export class Columns {
       }));
       if (focused) list.querySelector(`[data-column="${CSS.escape(focused)}"]`)?.focus();
     };
-    const reset = button("As it was", () => {
+    const reset = button("Reset", () => {
       this.chosen = null;
       store.set(this.key, null);
       changed();
