@@ -45,4 +45,3 @@ func CopySettings(p *pipeline.Project, dir string) error {
 	}
 	return nil
 }
-

@@ -55,6 +55,7 @@ type runRecord struct {
 	Git     *recordGit     `json:"git,omitempty"`
 	Patch   *recordPatch   `json:"patch,omitempty"`
 	Locks   []recordFile   `json:"locks"`
+	Files   []string       `json:"files"` // of the project that are artifacts under their own paths
 	Stages  []recordStage  `json:"stages"`
 	Inputs  []recordData   `json:"inputs"`
 	Outputs []recordOutput `json:"outputs"`
@@ -68,6 +69,9 @@ type recordGit struct {
 	Tree       string `json:"tree"`
 	Experiment string `json:"experiment_commit,omitempty"`
 	Ref        string `json:"experiment_ref,omitempty"`
+	// Untracked are files that were there, that Git neither knew nor ignored and
+	// no stage named: they are in none of the above. At most untrackedLimit.
+	Untracked []string `json:"untracked,omitempty"`
 }
 
 type recordPatch struct {
@@ -119,9 +123,12 @@ type recordOutput struct {
 
 // seen is what a run sees of the repository.
 type seen struct {
-	tree  string
-	patch gitops.Patch
+	tree      string
+	patch     gitops.Patch
+	untracked []string // paths that are in neither
 }
+
+const untrackedLimit = 100
 
 // look writes the Git tree of the work tree as it is now and the patch that
 // leads there from the commit that the user stands on. Of a run that made an
@@ -139,6 +146,9 @@ func (t *tracker) look(ctx context.Context, outcome *Outcome) (seen, error) {
 		}
 	}
 	s.patch, err = p.Git.Diff(ctx, gitops.PatchSpec{From: t.description.Head.Commit, To: s.tree, Limit: PatchLimit, Refuse: holdsCredentials(p)})
+	if err == nil && outcome.Result != nil {
+		s.untracked, err = p.Git.UntrackedBeside(ctx, s.tree)
+	}
 	return s, err
 }
 
@@ -160,6 +170,7 @@ func holdsCredentials(p *pipeline.Project) func(string, []byte) bool {
 // to.
 func (t *tracker) logSeen(ctx context.Context, s seen) error {
 	if s.tree == "" || s.tree == t.seen.tree {
+		t.seen.untracked = s.untracked
 		return nil
 	}
 	tags := []tracking.Tag{{Key: treeTag, Value: s.tree}}
@@ -223,12 +234,13 @@ func (t *tracker) logProvenance(ctx context.Context, outcome *Outcome, stages []
 func (t *tracker) record(outcome *Outcome, stages []*pipeline.Stage) runRecord {
 	p, d := t.project, t.description
 	r := runRecord{
-		Version: 1, Name: d.Name, Entry: d.Entry, Locks: []recordFile{}, Stages: []recordStage{}, Inputs: []recordData{}, Outputs: []recordOutput{},
+		Version: 1, Name: d.Name, Entry: d.Entry, Locks: []recordFile{}, Files: []string{}, Stages: []recordStage{}, Inputs: []recordData{}, Outputs: []recordOutput{},
 	}
 	if t.seen.tree != "" {
 		r.Git = &recordGit{
 			Commit: d.Head.Commit, Branch: d.Head.Branch, Project: p.GitPath("."), Tree: t.seen.tree, Experiment: outcome.Commit, Ref: d.Ref,
 		}
+		r.Git.Untracked = t.seen.untracked[:min(len(t.seen.untracked), untrackedLimit)]
 		if url, ok := p.Git.RemoteURL("origin"); ok {
 			r.Git.Repo = redactGit(url)
 		}
@@ -251,6 +263,7 @@ func (t *tracker) record(outcome *Outcome, stages []*pipeline.Stage) runRecord {
 			r.Locks = append(r.Locks, recordFile{f, sum})
 		}
 	}
+	r.Files = append(r.Files, t.files...)
 	if outcome.Result != nil {
 		for _, s := range outcome.Result.Done {
 			r.Stages = append(r.Stages, stageRecord(s))

@@ -53,6 +53,7 @@ func Repro(ctx context.Context, p *pipeline.Project, o ReproOptions) (*Outcome, 
 	}
 	defer track.close(ctx)
 	o.Env = append(slices.Clone(o.Env), track.Environ()...)
+	o.Observer = track.observer()
 	outcome := &Outcome{}
 	if o.Dry {
 		if outcome.Estimate, err = p.Estimate(graph, steps, o.Jobs); err != nil {

@@ -2,9 +2,6 @@ package experiment
 
 import (
 	"context"
-	"encoding/csv"
-	"fmt"
-	"math"
 	"os"
 	"path"
 	"slices"
@@ -43,6 +40,11 @@ func paramText(v dvcfile.Value) string {
 
 // eachValue visits the flattened values of files; broken files are errors.
 func eachValue(files []pipeline.FileValues, visit func(key string, v dvcfile.Value)) error {
+	return eachFileValue(files, func(_, key string, v dvcfile.Value) { visit(key, v) })
+}
+
+// eachFileValue is eachValue that tells the file, too.
+func eachFileValue(files []pipeline.FileValues, visit func(file, key string, v dvcfile.Value)) error {
 	count := map[string]int{}
 	flat := make([]*dvcfile.Map, len(files))
 	for i, f := range files {
@@ -65,25 +67,21 @@ func eachValue(files []pipeline.FileValues, visit func(key string, v dvcfile.Val
 			} else if count[k] > 1 {
 				k = f.Path + ":" + k
 			}
-			visit(k, v)
+			visit(f.Path, k, v)
 		}
 	}
 	return nil
 }
 
 // metrics gives the last values of all metrics files and the histories of the
-// plots files that have a step column.
+// plots files that have a step column, but for what was logged while the stages
+// ran.
 func (t *tracker) metrics(ctx context.Context, ix *pipeline.Index, now time.Time) ([]tracking.Metric, error) {
 	files, err := t.project.Metrics(ctx, ix, nil)
 	if err != nil {
 		return nil, err
 	}
-	var all []tracking.Metric
-	err = eachValue(files, func(key string, v dvcfile.Value) {
-		if f, ok := number(v); ok {
-			all = append(all, tracking.Metric{Key: key, Value: f, Time: now})
-		}
-	})
+	all, err := t.points.values(files, now)
 	if err != nil {
 		return nil, err
 	}
@@ -92,7 +90,7 @@ func (t *tracker) metrics(ctx context.Context, ix *pipeline.Index, now time.Time
 		return nil, err
 	}
 	for _, rel := range plots {
-		all = append(all, t.history(rel, now)...)
+		all = append(all, t.points.table(t.project.Abs(rel), rel, now)...)
 	}
 	return all, nil
 }
@@ -111,70 +109,6 @@ func number(v dvcfile.Value) (float64, bool) {
 		return float64(v), true
 	}
 	return 0, false
-}
-
-// history reads the step column of a table of plot points; every other numeric
-// column is the history of one metric. DVCLive's files, plots/metrics/a/b.tsv,
-// hold the metric a/b.
-func (t *tracker) history(rel string, now time.Time) []tracking.Metric {
-	rows, err := readTable(t.project.Abs(rel))
-	if err != nil || len(rows) == 0 {
-		return nil // a plots file of another form, or none: the stage's own matter
-	}
-	header := rows[0]
-	step := slices.Index(header, "step")
-	if step < 0 {
-		return nil
-	}
-	stamp := slices.Index(header, "timestamp")
-	var all []tracking.Metric
-	for _, row := range rows[1:] {
-		n, err := strconv.ParseFloat(row[step], 64)
-		if err != nil || n != math.Trunc(n) {
-			continue
-		}
-		at := now
-		if stamp >= 0 {
-			if ms, err := strconv.ParseInt(row[stamp], 10, 64); err == nil {
-				at = time.UnixMilli(ms)
-			}
-		}
-		for i, cell := range row {
-			if i == step || i == stamp {
-				continue
-			}
-			if v, err := strconv.ParseFloat(cell, 64); err == nil {
-				all = append(all, tracking.Metric{Key: historyKey(rel, header[i], len(header)), Value: v, Step: int64(n), Time: at})
-			}
-		}
-	}
-	return all
-}
-
-// historyKey names the metric of a column.
-func historyKey(rel, column string, columns int) string {
-	if _, metric, ok := strings.Cut(strings.TrimSuffix(rel, path.Ext(rel)), "plots/metrics/"); ok && columns <= 3 {
-		return metric
-	}
-	return column
-}
-
-// readTable reads a CSV or TSV file of equal rows.
-func readTable(name string) ([][]string, error) {
-	f, err := os.Open(name)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	r := csv.NewReader(f)
-	switch path.Ext(name) {
-	case ".tsv":
-		r.Comma = '\t'
-	case ".csv":
-	default:
-		return nil, fmt.Errorf("%s is not a table", name)
-	}
-	return r.ReadAll()
 }
 
 // artifactFiles lists the files kept with the run: stage files, locks, params

@@ -321,6 +321,7 @@ func (r *run) execute(ctx context.Context, lock *pipeline.RepoLock) (*Outcome, e
 	defer track.close(ctx)
 	o.Env = append(slices.Clone(o.Env), "DVC_EXP_BASELINE_REV="+r.outcome.Baseline, "DVC_EXP_NAME="+r.outcome.Name, "DVC_ROOT="+r.home().Root)
 	o.Env = append(o.Env, track.Environ()...)
+	o.Observer = track.observer()
 	if o.Dry {
 		if r.outcome.Estimate, err = p.Estimate(graph, steps, o.Jobs); err != nil {
 			return r.outcome, err

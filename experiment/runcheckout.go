@@ -61,6 +61,11 @@ func CheckoutRun(ctx context.Context, p *pipeline.Project, client *tracking.Clie
 		return done, err
 	}
 	done.Warnings = done.Code.Warnings
+	if record, err := readRecord(ctx, client, o.Run); err == nil && record.Git != nil && len(record.Git.Untracked) > 0 {
+		done.Warnings = append(done.Warnings, "files were there that Git did not know and no stage named: they are not brought back: "+strings.Join(record.Git.Untracked, ", "))
+	} else if err != nil && errs.KindOf(err) != errs.NotFound {
+		return done, err
+	}
 	src, err := p.Commit(done.Code.Commit)
 	if err != nil {
 		return done, err
@@ -150,14 +155,7 @@ func (o RunCheckoutOptions) fetch(ctx context.Context, p *pipeline.Project, src 
 		return err
 	}
 	transfer := pipeline.TransferOptions{Revisions: pipeline.Revisions{Commits: []string{commit}}, Remote: o.Remote, Jobs: o.Jobs}
-	var asked []string
-	for _, m := range missing {
-		if name := o.remoteOf(m.Remote); name != "" {
-			if label := fmt.Sprintf("'%s' (%s)", name, p.RemoteAddress(name)); !slices.Contains(asked, label) {
-				asked = append(asked, label)
-			}
-		}
-	}
+	asked := o.asked(p, missing)
 	if len(asked) > 0 {
 		fetched, err := p.Fetch(ctx, transfer)
 		done.Fetched = fetched.Files
@@ -185,12 +183,19 @@ func (o RunCheckoutOptions) fetch(ctx context.Context, p *pipeline.Project, src 
 	return nil
 }
 
-// remoteOf is the remote that is asked for data whose own one this is.
-func (o RunCheckoutOptions) remoteOf(own string) string {
-	if o.Remote != "" {
-		return o.Remote
+// asked names the remotes that are asked for missing data, with their addresses.
+func (o RunCheckoutOptions) asked(p *pipeline.Project, missing []pipeline.MissingData) []string {
+	var labels []string
+	for _, m := range missing {
+		name := m.Remote
+		if o.Remote != "" {
+			name = o.Remote
+		}
+		if label := fmt.Sprintf("'%s' (%s)", name, p.RemoteAddress(name)); name != "" && !slices.Contains(labels, label) {
+			labels = append(labels, label)
+		}
 	}
-	return own
+	return labels
 }
 
 // apart makes a branch, a new work tree, or both.

@@ -23,6 +23,7 @@ type SaveOptions struct {
 	Untracked []string // paths to keep although Git does not know them
 	Now       func() time.Time
 	Rand      *rand.Rand // chooses a name where none is given
+	Tracking  TrackOptions
 }
 
 // Save keeps the work tree as an experiment: stages and data are recorded as
@@ -72,6 +73,9 @@ func Save(ctx context.Context, p *pipeline.Project, o SaveOptions) (*Outcome, er
 	if err := r.publish(ctx, ix, nil, steps); err != nil {
 		return nil, err
 	}
+	if err := r.trackSaved(ctx, ix, steps, o.Tracking); err != nil {
+		return r.outcome, err
+	}
 	if err := r.tellLeftOut(ctx); err != nil {
 		return r.outcome, err
 	}
@@ -79,6 +83,21 @@ func Save(ctx context.Context, p *pipeline.Project, o SaveOptions) (*Outcome, er
 		return r.outcome, r.autoPush(ctx, remote)
 	}
 	return r.outcome, nil
+}
+
+// trackSaved records what was saved as an MLflow run, whose stages were not run.
+func (r *run) trackSaved(ctx context.Context, ix *pipeline.Index, steps []pipeline.Step, o TrackOptions) error {
+	d := r.description()
+	d.Entry, d.Steps, d.Ended = "exp save", steps, true
+	track, err := startTracking(ctx, r.project, ix, d, o)
+	if err != nil {
+		return fmt.Errorf("experiment '%s' is saved: %w", r.outcome.Name, err)
+	}
+	defer track.close(ctx)
+	if r.outcome.Track, err = track.finish(ctx, r.outcome, nil); err != nil {
+		return fmt.Errorf("experiment '%s' is saved: %w", r.outcome.Name, err)
+	}
+	return nil
 }
 
 // tellLeftOut warns of untracked files that the experiment does not hold.

@@ -48,6 +48,7 @@ type runDescription struct {
 	Entry string            // "exp run", "repro"
 	Home  *pipeline.Project // the user's project, where that is another than the one that runs
 	Steps []pipeline.Step   // of the plan
+	Ended bool              // nothing will be run
 }
 
 // tracker is the MLflow side of one run. With tracking off its methods do
@@ -60,10 +61,13 @@ type tracker struct {
 	run     *tracking.Run
 	stop    func() error
 	env     []string
+	earlier *earlierRuns // nil while the run itself is spooled
+	points  *points
+	live    *live // nil where nothing is logged while stages run
 
 	description runDescription
-	seen        seen         // as it was logged last
-	earlier     *earlierRuns // nil while the run itself is spooled
+	seen        seen     // as it was logged last
+	files       []string // that were logged as artifacts under their own paths
 }
 
 // cleanUpTime bounds what is still sent after the run's context has ended.
@@ -72,9 +76,13 @@ const cleanUpTime = 30 * time.Second
 // startTracking opens the MLflow run and logs the parameters as they are now,
 // with the overrides applied.
 func startTracking(ctx context.Context, p *pipeline.Project, ix *pipeline.Index, d runDescription, o TrackOptions) (*tracker, error) {
-	t := &tracker{project: p, index: ix, options: o, stop: func() error { return nil }, description: d}
+	t := &tracker{project: p, index: ix, options: o, stop: func() error { return nil }, description: d, points: newPoints()}
 	if o.Off {
 		return t, nil
+	}
+	liveOptions, err := readLiveOptions(p.Ctrx.Tracking, o.Config.Env)
+	if err != nil {
+		return nil, err
 	}
 	client, err := tracking.Open(ctx, o.Config)
 	if err != nil {
@@ -94,15 +102,19 @@ func startTracking(ctx context.Context, p *pipeline.Project, ix *pipeline.Index,
 	if err == nil {
 		err = t.run.LogParams(ctx, params)
 	}
-	if err == nil {
+	if err == nil && !d.Ended {
 		err = t.logStart(ctx)
 	}
-	if err == nil {
+	if err == nil && !d.Ended {
 		err = t.exposeToStages(ctx)
 	}
 	if err != nil {
 		t.abandon(ctx)
 		return nil, fmt.Errorf("log parameters to MLflow: %w", err)
+	}
+	t.live = t.startLive(ctx, liveOptions)
+	if liveOptions.usage { // else an MLflow client in a stage would log the same once more
+		t.env = append(t.env, "MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING=false")
 	}
 	return t, nil
 }
@@ -152,9 +164,22 @@ func (t *tracker) exposeToStages(ctx context.Context) error {
 // Environ is what stage commands see of the run.
 func (t *tracker) Environ() []string { return t.env }
 
+// observer is told of the commands of stages.
+func (t *tracker) observer() pipeline.Observer {
+	if t.live == nil {
+		return nil
+	}
+	return t.live
+}
+
 func (t *tracker) close(ctx context.Context) {
 	if t.client == nil {
 		return
+	}
+	if t.live != nil { // the run never came to its results
+		t.live.cancel()
+		_ = t.live.group.Wait()
+		t.live = nil
 	}
 	t.earlier.end(ctx)
 	if err := errors.Join(t.stop(), t.client.Close()); err != nil {
@@ -213,7 +238,9 @@ func (t *tracker) finish(ctx context.Context, outcome *Outcome, runErr error) (*
 		ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), cleanUpTime)
 		defer cancel()
 	}
-	err := t.logResults(ctx, outcome, status)
+	err := t.live.stop(ctx)
+	t.live = nil
+	err = errors.Join(err, t.logResults(ctx, outcome, status))
 	err = errors.Join(err, t.run.Finish(ctx, status, t.options.Config.Now()))
 	tracked := &TrackedRun{
 		RunID: t.run.ID(), ExperimentID: t.run.ExperimentID(), Experiment: t.options.Config.ExperimentName,
@@ -252,7 +279,12 @@ func (t *tracker) logResults(ctx context.Context, outcome *Outcome, status track
 	if digest := lockDigest(t.project); digest != "" {
 		tags = append(tags, tracking.Tag{Key: lockTag, Value: digest})
 	}
+	var done []pipeline.StageDone
+	if outcome.Result != nil {
+		done = outcome.Result.Done
+	}
 	return errors.Join(
+		t.logStageLogs(ctx, done),
 		t.run.LogMetrics(ctx, metrics),
 		t.run.SetTags(ctx, tags),
 		t.run.LogInputs(ctx, t.inputs(results.Stages)),
@@ -285,6 +317,8 @@ func (t *tracker) logArtifacts(ctx context.Context) error {
 	for _, rel := range files {
 		if err := t.run.LogFile(ctx, artifactPath(rel), t.project.Abs(rel)); err != nil {
 			all = errors.Join(all, fmt.Errorf("log artifact %s: %w", rel, err))
+		} else if artifactPath(rel) == rel {
+			t.files = append(t.files, rel)
 		}
 	}
 	return all

@@ -4,18 +4,21 @@ import (
 	"context"
 	"errors"
 	"iter"
+	"math"
 	"net"
-	"net/http"
 	"net/url"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"ctrx/internal/errs"
 	"ctrx/storage"
 	"ctrx/storage/remote"
 	"ctrx/tracking/server"
+	"ctrx/tracking/ui"
 )
 
 // TrackingServerOptions say what an MLflow-compatible server serves and to
@@ -23,6 +26,11 @@ import (
 type TrackingServerOptions struct {
 	Dir  string // what relative paths are relative to
 	Root string // where mlflow.db and mlartifacts are by default; "": Dir
+
+	// Project tells that Root is a project, in which a second `ctrx ui` looks
+	// for the running server.
+	Project bool
+
 	Host string // address to listen on; "": 127.0.0.1
 	Port int    // 0: any free one
 
@@ -37,8 +45,15 @@ type TrackingServerOptions struct {
 	AllowedOrigins  []string
 	AllowLocalRoots bool
 
-	UI  http.Handler        // answers "/" and "/static-files/"
-	Env func(string) string // AWS_* and MLFLOW_S3_*
+	// MaxUpload bounds an uploaded artifact: bytes, or with k, M or G after
+	// the number 1000, a million or a billion of them; "": no bound.
+	MaxUpload string
+	Stall     time.Duration // how long a body may stand still; 0: a minute
+
+	UI         ui.Mode // which interface a browser gets; "": Auto
+	Experiment string  // name of the experiment that "/" shows; "": the one of the last run
+
+	Env func(string) string // AWS_*, MLFLOW_S3_*, and where Python is
 	Now func() time.Time
 }
 
@@ -46,8 +61,12 @@ type TrackingServerOptions struct {
 type TrackingServer struct {
 	server   *server.Server
 	listener net.Listener
+	retract  func() error // undoes announce; nil: not announced
+
 	// Database and Artifacts say where things are kept, for the user.
 	Database, Artifacts string
+	// UI is the interface that a browser gets.
+	UI *ui.UI
 }
 
 // ListenTracking checks the options and begins to listen. Whoever got a server
@@ -64,9 +83,17 @@ func ListenTracking(ctx context.Context, o TrackingServerOptions) (*TrackingServ
 			"ctrx server --host %s --token SECRET, or set CTRX_SERVER_TOKEN", o.Host)
 	}
 	opts := server.Options{Token: o.Token, AllowedHosts: o.AllowedHosts, AllowedOrigins: o.AllowedOrigins,
-		AllowLocalRoots: o.AllowLocalRoots, UI: o.UI, Now: o.Now}
+		AllowLocalRoots: o.AllowLocalRoots, Now: o.Now, Stall: o.Stall}
 	t := &TrackingServer{}
+	landing := func(ctx context.Context) (string, error) { return t.server.Landing(ctx, o.Experiment) }
 	var err error
+	if opts.MaxUpload, err = byteSize(o.MaxUpload); err != nil {
+		return nil, err
+	}
+	if t.UI, err = ui.Choose(ctx, ui.Options{Mode: o.UI, Dir: o.Root, Env: o.Env, Landing: landing}); err != nil {
+		return nil, err
+	}
+	opts.UI = t.UI
 	if opts.DB, err = o.database(); err != nil {
 		return nil, err
 	}
@@ -88,9 +115,14 @@ func ListenTracking(ctx context.Context, o TrackingServerOptions) (*TrackingServ
 	var lc net.ListenConfig
 	t.listener, err = lc.Listen(ctx, "tcp", net.JoinHostPort(o.Host, strconv.Itoa(o.Port)))
 	if err != nil {
-		return nil, errs.Hint(errs.New(errs.Conflict, "cannot listen on %s port %d: %w", o.Host, o.Port, err), "choose another one: --port 0 takes any that is free")
+		return nil, errs.Hint(errs.New(errs.Conflict, "cannot listen on %s port %d: %w", o.Host, o.Port, err), "repeat the command with --port 0, which takes any port that is free")
 	}
 	t.server = server.New(opts)
+	if o.Project && o.Backend == "" {
+		if err := t.announce(o.Root); err != nil {
+			return nil, errors.Join(err, t.listener.Close(), t.server.Close())
+		}
+	}
 	return t, nil
 }
 
@@ -109,7 +141,43 @@ func (t *TrackingServer) URL() string {
 // Serve answers requests until ctx ends; then it finishes the ones in flight,
 // folds the write-ahead log into the database and returns nil.
 func (t *TrackingServer) Serve(ctx context.Context) error {
-	return errors.Join(t.server.Serve(ctx, t.listener), t.server.Close())
+	err := errors.Join(t.server.Serve(ctx, t.listener), t.server.Close())
+	if t.retract != nil {
+		err = errors.Join(err, t.retract())
+	}
+	return err
+}
+
+// ServeAnd is Serve with something that is done beside it, once, whose context
+// ends when the server does.
+func (t *TrackingServer) ServeAnd(ctx context.Context, beside func(context.Context)) error {
+	ctx, cancel := context.WithCancel(ctx)
+	var g errgroup.Group
+	g.Go(func() error { beside(ctx); return nil })
+	err := t.Serve(ctx)
+	cancel()
+	return errors.Join(err, g.Wait())
+}
+
+// byteSize reads "10G".
+func byteSize(s string) (int64, error) {
+	if s == "" {
+		return 0, nil
+	}
+	number, unit := s, int64(1)
+	for i, suffix := range []string{"k", "M", "G", "T"} {
+		if rest, ok := strings.CutSuffix(s, suffix); ok {
+			number = rest
+			for range i + 1 {
+				unit *= 1000
+			}
+		}
+	}
+	n, err := strconv.ParseInt(number, 10, 64)
+	if err != nil || n <= 0 || n > math.MaxInt64/unit {
+		return 0, errs.Hint(errs.New(errs.Usage, "%q is no size", s), "a number of bytes, or 500k, 20M, 5G")
+	}
+	return n * unit, nil
 }
 
 func loopback(host string) bool {
@@ -164,7 +232,16 @@ func (o TrackingServerOptions) bucket(ctx context.Context) (server.ObjectStore, 
 	if err != nil {
 		return nil, err
 	}
+	if parts, ok := backend.(server.PartStore); ok {
+		return partedObjects{objects{backend}, parts}, nil
+	}
 	return objects{backend}, nil
+}
+
+// partedObjects are objects whose parts clients send themselves.
+type partedObjects struct {
+	objects
+	server.PartStore
 }
 
 // objects is a storage backend as the tracking server wants it: the two rooms

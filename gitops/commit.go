@@ -190,6 +190,22 @@ func (r *Repo) Untracked(ctx context.Context) ([]string, error) {
 	return names, err
 }
 
+// UntrackedBeside is Untracked without what a tree holds.
+func (r *Repo) UntrackedBeside(ctx context.Context, tree string) ([]string, error) {
+	names, err := r.Untracked(ctx)
+	if err != nil || len(names) == 0 {
+		return nil, err
+	}
+	files, err := r.treeFiles(tree)
+	if err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc(names, func(name string) bool {
+		_, there := slices.BinarySearchFunc(files, name, func(f file, name string) int { return strings.Compare(f.path, name) })
+		return there
+	}), nil
+}
+
 func parentOf(rel string) string {
 	if i := strings.LastIndexByte(rel, '/'); i >= 0 {
 		return rel[:i]

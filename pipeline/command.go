@@ -37,6 +37,9 @@ type shellCommand struct {
 	dir  string // absolute
 	env  []string
 	io   Stdio
+	// began is told of the process, and gives what is called at its end; may be
+	// nil.
+	began func(pid int) (ended func())
 }
 
 // timeoutCode is the exit code of a command that took too long, as timeout(1)
@@ -75,6 +78,9 @@ func (c shellCommand) run(ctx context.Context) error {
 			return errs.Hint(errs.New(errs.NotFound, "the working folder %s of the command does not exist", c.dir), "create it, or correct the stage's wdir")
 		}
 		return fmt.Errorf("start %q in %s: %w", c.text, c.dir, err)
+	}
+	if c.began != nil {
+		defer c.began(cmd.Process.Pid)()
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- cmd.Wait() }()

@@ -26,6 +26,18 @@ type ExecuteOptions struct {
 	Env        []string // added to the environment of every command; later ones win
 	Experiment string   // name of the experiment that this is the run of; "" for none
 	Confirm    func(stage string) (bool, error)
+	Observer   Observer // told of commands while they run; nil: nobody
+}
+
+// Observer is told of the commands of stages. Its methods are called on the
+// goroutines of the stages, several at a time, and must not block.
+type Observer interface {
+	// Began says that a command of a stage runs as the process pid, which leads
+	// a process group of its own.
+	Began(s *Stage, pid int)
+	// Ended says that the command has ended. What the stage wrote is still as
+	// its commands left it.
+	Ended(s *Stage, pid int)
 }
 
 // Result is what Execute did. Stages are in the order of the plan.

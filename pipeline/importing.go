@@ -248,7 +248,7 @@ func (p *Project) readSource(ctx context.Context, s *Stage, o ImportOptions) (Fe
 		}
 		return p.takeIn(ctx, p.Abs(d.Rel), tree, e, o)
 	}
-	e, err := p.urlEntryWith(ctx, d, o.FSConfig)
+	e, err := p.urlEntryWith(ctx, d)
 	if errors.Is(err, fs.ErrNotExist) {
 		err = errs.New(errs.NotFound, "The path '%s' does not exist", d.Path)
 	}
@@ -268,7 +268,11 @@ func (p *Project) readSource(ctx context.Context, s *Stage, o ImportOptions) (Fe
 	if err := place.Download(ctx, p.access(), to, o.Jobs); err != nil {
 		return Fetched{}, e, err
 	}
-	tree, err := p.hasher.Hash(ctx, to, nil)
+	hash := p.Cache.Ingest
+	if o.ToRemote {
+		hash = p.hasher.Hash
+	}
+	tree, err := hash(ctx, to, nil)
 	if err != nil {
 		return Fetched{}, e, err
 	}
@@ -387,8 +391,8 @@ func textOptions(v dvcfile.Value) map[string]string {
 	return out
 }
 
-// urlEntryWith is urlEntry with options for the place.
-func (p *Project) urlEntryWith(ctx context.Context, d *Dependency, options map[string]string) (dvcfile.Entry, error) {
+// urlEntryWith is urlEntry that keeps the options for the place.
+func (p *Project) urlEntryWith(ctx context.Context, d *Dependency) (dvcfile.Entry, error) {
 	e, err := p.urlEntry(ctx, d)
 	if d.Recorded != nil {
 		for _, k := range d.Recorded.Extra.Keys() {

@@ -209,6 +209,12 @@ func (w worker) attempt(ctx context.Context, s *Stage, l Limits, env []string, l
 	for _, text := range s.Commands {
 		log.note("> " + text)
 		c := shellCommand{text: text, dir: w.p.Abs(s.WDir), env: env, io: log.io}
+		if o := w.o.Observer; o != nil {
+			c.began = func(pid int) (ended func()) {
+				o.Began(s, pid)
+				return func() { o.Ended(s, pid) }
+			}
+		}
 		if err := c.run(ctx); err != nil {
 			return err
 		}

@@ -94,9 +94,9 @@ func plotSpecFiles(spec dvcfile.PlotSpec) []string {
 	return files
 }
 
-// PlotFiles lists the files of all plots of the work tree that exist: plots
-// outputs of stages and those at the top of a dvc.yaml.
-func (p *Project) PlotFiles(ctx context.Context, ix *Index) ([]string, error) {
+// PlotRoots gives the files and folders that an index names as plots, by rel
+// path: plots outputs of its stages, and what stands at the top of a dvc.yaml.
+func (ix *Index) PlotRoots() []string {
 	var roots []string
 	for _, s := range ix.Stages {
 		for _, o := range s.Outs {
@@ -112,6 +112,13 @@ func (p *Project) PlotFiles(ctx context.Context, ix *Index) ([]string, error) {
 			}
 		}
 	}
+	return roots
+}
+
+// PlotFiles lists the files of all plots of the work tree that exist: plots
+// outputs of stages and those at the top of a dvc.yaml.
+func (p *Project) PlotFiles(ctx context.Context, ix *Index) ([]string, error) {
+	roots := ix.PlotRoots()
 	var files []string
 	for _, rel := range roots {
 		members, err := p.membersOf(ctx, ix, rel)

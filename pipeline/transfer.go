@@ -329,6 +329,9 @@ func (p *Project) transferRunCache(ctx context.Context, o TransferOptions, move 
 		return storage.Transfer{}, err
 	}
 	done, err := move.tree(ctx, storage.TreeOptions{Dir: p.Cache.Dir(), Prefix: "runs", Remote: b, Jobs: o.Jobs})
+	if errors.Is(err, errors.ErrUnsupported) {
+		return done, nil // a web server: as in DVC the rest is done without a word
+	}
 	if err != nil {
 		return done, fmt.Errorf("run cache on remote '%s': %w", name, err)
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"path/filepath"
 	"strings"
 
@@ -40,16 +41,28 @@ func (p *Project) locate(src Source, stages []*Stage) error {
 // placeOf tells where the data of a URL dependency lies.
 func (p *Project) placeOf(d *Dependency) (remote.Place, error) {
 	base := filepath.Join(p.Root, ".dvc")
+	own := fsConfig(d)
 	rest, named := strings.CutPrefix(d.Path, "remote://")
 	if !named {
-		return remote.Place{URL: d.Path, Base: base}, nil
+		return remote.Place{URL: d.Path, Config: own, Base: base}, nil
 	}
 	name, below, _ := strings.Cut(rest, "/")
 	config, err := p.Config.Remote(name)
 	if err != nil {
 		return remote.Place{}, errs.Hint(errs.NewAt(errs.KindOf(err), d.Pos, "dependency '%s': %w", d.Path, err), "%s", errs.HintOf(err))
 	}
-	return remote.At(name, config, base, below), nil
+	merged := maps.Clone(config)
+	maps.Copy(merged, own)
+	return remote.At(name, merged, base, below), nil
+}
+
+// fsConfig gives the options that a dependency has for its own place.
+func fsConfig(d *Dependency) map[string]string {
+	if d.Recorded == nil {
+		return nil
+	}
+	v, _ := d.Recorded.Extra.Get("fs_config")
+	return textOptions(v)
 }
 
 // urlEntry is what dvc.lock records of a dependency behind a URL as it is now;

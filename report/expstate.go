@@ -89,6 +89,29 @@ func ExpShowValue(states []ExpState, place *time.Location) []dvcfile.Value {
 	return out
 }
 
+// AddRunIDs adds the key "run_id" to the rows of what ExpShowValue gave: the
+// MLflow run of the commit, null where there is none.
+func AddRunIDs(rows []dvcfile.Value, runs map[string]string) {
+	for _, row := range rows {
+		m, ok := row.(*dvcfile.Map)
+		if !ok {
+			continue
+		}
+		rev, _ := m.Get("rev")
+		hash, _ := rev.(string)
+		m.Set("run_id", orNull(runs[hash]))
+		experiments, _ := m.Get("experiments")
+		list, _ := experiments.([]dvcfile.Value)
+		for _, e := range list {
+			if em, ok := e.(*dvcfile.Map); ok {
+				revs, _ := em.Get("revs")
+				below, _ := revs.([]dvcfile.Value)
+				AddRunIDs(below, runs)
+			}
+		}
+	}
+}
+
 func (s ExpState) value(place *time.Location) dvcfile.Value {
 	m := dvcfile.NewMap("rev", s.Rev, "name", orNull(s.Name), "data", nil, "error", nil, "experiments", nil)
 	if s.Data != nil {

@@ -23,7 +23,9 @@ type ExpTableOptions struct {
 	Descending  bool
 	OnlyChanged bool     // leave columns out that say the same everywhere
 	Keep, Drop  []string // regular expressions of the beginnings of columns' names
-	Split       bool     // experiment, revision and kind in columns of their own, as in CSV
+	// Runs are the MLflow runs of commits, by hash; not nil makes a column of them.
+	Runs  map[string]string
+	Split bool // experiment, revision and kind in columns of their own, as in CSV
 }
 
 // ColumnKind is what a column of a table of experiments shows.
@@ -180,6 +182,7 @@ const (
 	colParent     = "parent"
 	colState      = "State"
 	colExecutor   = "Executor"
+	colRun        = "Run"
 )
 
 // addColumns makes the columns. A key that two files have, or that is called
@@ -188,6 +191,9 @@ func (t *expTable) addColumns() {
 	count := map[string]int{}
 	t.titles = map[string]int{}
 	front := []string{colExperiment, colRev, colTyp, colCreated, colParent, colState, colExecutor}
+	if t.options.Runs != nil {
+		front = append(front, colRun)
+	}
 	for _, title := range front {
 		count[title]++
 		t.addColumn(title, Label)
@@ -253,6 +259,12 @@ func (t *expTable) addState(s ExpState, row ExpRow, executor *ExpExecutor) {
 	t.set(colRev, row.Rev)
 	t.set(colTyp, typ)
 	t.set(colParent, "")
+	if id := t.options.Runs[s.Rev]; id != "" {
+		if !t.options.Split {
+			id = id[:min(8, len(id))]
+		}
+		t.set(colRun, id)
+	}
 	if executor != nil {
 		t.set(colState, row.State)
 		if executor.Name != "" {

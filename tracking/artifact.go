@@ -116,6 +116,9 @@ func (r *rest) at(base *url.URL) *rest {
 	out := *r
 	out.base = base
 	if base.Host != r.base.Host {
+		if r.trouble != nil { // one that hangs is not the tracking server's fault
+			out.trouble = newTrouble(r.trouble.most)
+		}
 		out.display = base.String()
 		out.headers = r.headers.Clone()
 		out.headers.Del("Authorization")

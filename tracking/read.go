@@ -155,20 +155,28 @@ const historyPage = 25000
 func (c *Client) MetricHistory(ctx context.Context, runID, key string) ([]Metric, error) {
 	var all []Metric
 	q := url.Values{"run_id": {runID}, "metric_key": {key}, "max_results": {strconv.Itoa(historyPage)}}
+	err := c.rest.patient().history(ctx, q, func(points []wire.Metric) error {
+		for _, m := range points {
+			all = append(all, metricOf(m))
+		}
+		return nil
+	})
+	return all, err
+}
+
+// history reads the points of a metric page by page.
+func (r *rest) history(ctx context.Context, q url.Values, page func([]wire.Metric) error) error {
 	for {
 		var out struct {
 			Metrics []wire.Metric `json:"metrics"`
 			Next    string        `json:"next_page_token"`
 		}
-		err := c.rest.patient().call(ctx, request{method: http.MethodGet, path: apiPath + "metrics/get-history", query: q, what: "get history of " + key}, &out)
-		if err != nil {
-			return nil, err
+		err := r.call(ctx, request{method: http.MethodGet, path: apiPath + "metrics/get-history", query: q, what: "get history of " + q.Get("metric_key")}, &out)
+		if err == nil {
+			err = page(out.Metrics)
 		}
-		for _, m := range out.Metrics {
-			all = append(all, metricOf(m))
-		}
-		if out.Next == "" {
-			return all, nil
+		if err != nil || out.Next == "" {
+			return err
 		}
 		q.Set("page_token", out.Next)
 	}

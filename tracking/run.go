@@ -64,6 +64,9 @@ type RunSpec struct {
 	User      string
 	Tags      []Tag
 	StartTime time.Time // zero: now
+	// Shared is a run that no process owns: others go on with it, and it does
+	// not end with this process. It ends by a Finish, or not at all.
+	Shared bool
 }
 
 // Run is a run that is being logged. It is safe for concurrent use; calls are
@@ -77,6 +80,7 @@ type Run struct {
 	experimentID string
 	artifactURI  string
 	offline      bool       // everything goes to the spool
+	storeOffline bool       // artifacts do
 	cause        error      // why the server was given up for an operation, last
 	spool        *spoolFile // nil until something was spooled
 	lease        *lease     // nil after Finish
@@ -99,11 +103,13 @@ func (c *Client) StartRun(ctx context.Context, spec RunSpec) (*Run, error) {
 		start = c.cfg.Now()
 	}
 	r.header = operation{Op: opCreate, Version: spoolVersion, Key: key, URI: c.URI(), Experiment: c.experimentName(),
-		Name: spec.Name, User: spec.User, StartTime: start.UnixMilli()}
+		Name: spec.Name, User: spec.User, StartTime: start.UnixMilli(), Shared: spec.Shared}
 	for _, t := range append(spec.Tags, Tag{RunKeyTag, key}) {
 		r.header.Tags = append(r.header.Tags, r.tag(t))
 	}
-	r.lease = c.takeLease(r.header)
+	if !spec.Shared {
+		r.lease = c.takeLease(r.header)
+	}
 	e, err := c.Experiment(ctx)
 	if err == nil {
 		var info wire.RunInfo
@@ -149,6 +155,42 @@ func (c *Client) ContinueRun(ctx context.Context, id string) (*Run, error) {
 		Name: record.Name, User: record.User, StartTime: record.StartTime.UnixMilli(), RunID: id, ArtifactURI: r.artifactURI}
 	r.lease = c.takeLease(r.header)
 	return r, nil
+}
+
+// RunByKey gives the id of the run of the client's experiment that has this run
+// key, which is what Run.ID was while the run was only in the spool. A key that
+// the server does not know is errs.NotFound.
+func (c *Client) RunByKey(ctx context.Context, key string) (string, error) {
+	e, err := c.rest.experimentByName(ctx, c.experimentName())
+	if err != nil {
+		return "", err
+	}
+	info, found, err := c.findByKey(ctx, e.ID, key, false)
+	if err == nil && !found {
+		err = errs.New(errs.NotFound, "%s has no run with the key %s", c.URI(), key)
+	}
+	return first(info.RunID, info.RunUUID), err
+}
+
+// Leave lets go of a run without ending it: a shared one, with which others go
+// on.
+func (r *Run) Leave() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	err := r.lease.release()
+	r.lease = nil
+	if r.spool != nil {
+		err = errors.Join(err, r.spool.close())
+		r.spool = nil
+	}
+	return err
+}
+
+// Reopen gives a run that had its end the status RUNNING.
+func (r *Run) Reopen(ctx context.Context) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.do(ctx, operation{Op: opUpdate, Status: string(Running)})
 }
 
 // mayspool tells whether a failure is one that the spool is for.
@@ -445,17 +487,18 @@ func (r *Run) doBatches(ctx context.Context, op operation) error {
 }
 
 // do sends one operation, or spools it. After a failure of the server the rest
-// of the run is spooled; an artifact store that fails alone costs only its own
-// operations the direct way.
+// of the run is spooled; an artifact store that fails alone costs only the
+// artifacts that come after it the direct way.
 func (r *Run) do(ctx context.Context, op operation) error {
 	r.lease.beat(r.c.cfg.Now())
-	if !r.offline {
+	if !r.offline && !(r.storeOffline && op.Op == opArtifact) {
 		err := r.c.apply(ctx, target{r.id, r.artifactURI}, op)
 		if err == nil || r.c.cfg.OnError != Spool || ctx.Err() != nil || isRefusedContent(err) {
 			return err
 		}
 		var foreign *storeError
-		r.offline, r.cause = !errors.As(err, &foreign), err
+		r.storeOffline = errors.As(err, &foreign)
+		r.offline, r.cause = !r.storeOffline, err
 	}
 	// There is none yet where the one before could not be made, as on a full disk.
 	if err := r.openSpool(ctx, r.cause); err != nil {

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"fmt"
+	"io"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -16,7 +17,27 @@ import (
 // ownServers are the `ctrx server` processes of scripts.
 type ownServers struct {
 	mu      sync.Mutex
-	running map[*testscript.TestScript]*exec.Cmd
+	running map[*testscript.TestScript]ownServer
+}
+
+// ownServer is a process with all that it printed.
+type ownServer struct {
+	*exec.Cmd
+	printed *printed
+	secret  string
+	end     func() error // of what it prints
+}
+
+// printed is written by both streams of a process.
+type printed struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (p *printed) Write(data []byte) (int, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.text.Write(data)
 }
 
 // start is the script command `ctrxserver FLAG...`: it starts `ctrx server` on
@@ -38,18 +59,20 @@ func (o *ownServers) start(ctx context.Context, ts *testscript.TestScript, neg b
 			cmd.Env = append(cmd.Env, k+"="+v)
 		}
 	}
-	out, err := cmd.StdoutPipe()
-	ts.Check(err)
+	read, write := io.Pipe()
+	own := ownServer{Cmd: cmd, printed: &printed{}, secret: ts.Getenv("CTRX_SERVER_TOKEN"), end: write.Close}
+	cmd.Stdout, cmd.Stderr = io.MultiWriter(write, own.printed), own.printed
 	ts.Check(cmd.Start())
 	ts.Defer(func() { _ = cmd.Process.Kill() })
-	lines := bufio.NewScanner(out)
+	lines := bufio.NewScanner(read)
 	for lines.Scan() {
 		if _, rest, ok := strings.Cut(lines.Text(), "Listening at "); ok {
 			url, _, _ := strings.Cut(rest, " ")
 			ts.Setenv("SERVER_URL", url)
 			o.mu.Lock()
 			defer o.mu.Unlock()
-			o.running[ts] = cmd
+			o.running[ts] = own
+			go io.Copy(io.Discard, read) //nolint:errcheck // until the process ends
 			return
 		}
 	}
@@ -57,15 +80,19 @@ func (o *ownServers) start(ctx context.Context, ts *testscript.TestScript, neg b
 }
 
 // stop is the script command `stopserver INT|TERM`: the server must end in
-// order.
+// order, and never have printed its token.
 func (o *ownServers) stop(_ context.Context, ts *testscript.TestScript, neg bool, args []string) {
 	signal, ok := map[string]syscall.Signal{"[INT]": syscall.SIGINT, "[TERM]": syscall.SIGTERM}[fmt.Sprint(args)]
 	o.mu.Lock()
 	cmd := o.running[ts]
 	o.mu.Unlock()
-	if neg || !ok || cmd == nil {
+	if neg || !ok || cmd.Cmd == nil {
 		ts.Fatalf("usage: stopserver INT|TERM, after ctrxserver")
 	}
 	ts.Check(cmd.Process.Signal(signal))
 	ts.Check(cmd.Wait())
+	ts.Check(cmd.end())
+	if text := cmd.printed.text.String(); cmd.secret != "" && strings.Contains(text, cmd.secret) {
+		ts.Fatalf("the server has printed its token: %s", text)
+	}
 }

@@ -43,9 +43,9 @@ func TestInterop(t *testing.T) { runScripts(t, "testdata/interop") }
 type scriptCmd func(ctx context.Context, ts *testscript.TestScript, neg bool, args []string)
 
 func runScripts(t *testing.T, dir string) {
-	own := ownServers{running: map[*testscript.TestScript]*exec.Cmd{}}
+	own := ownServers{running: map[*testscript.TestScript]ownServer{}}
 	cmds := map[string]func(ts *testscript.TestScript, neg bool, args []string){}
-	for name, cmd := range map[string]scriptCmd{"exits": exits, "repo": repo, "s3server": s3server, "sshserver": sshServer, "webserver": webServer, "mlflowserver": mlflowServer, "ctrxserver": own.start, "stopserver": own.stop} {
+	for name, cmd := range map[string]scriptCmd{"exits": exits, "repo": repo, "s3server": s3server, "s3put": s3put, "sshserver": sshServer, "webserver": webServer, "mlflowserver": mlflowServer, "ctrxserver": own.start, "stopserver": own.stop} {
 		cmds[name] = func(ts *testscript.TestScript, neg bool, args []string) { cmd(t.Context(), ts, neg, args) }
 	}
 	testscript.Run(t, testscript.Params{

@@ -5,10 +5,12 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"ctrx/internal/testserver"
+	"ctrx/storage/remote"
 )
 
 // outside makes a folder that is not below the script's own, which is the
@@ -92,4 +94,16 @@ func webServer(_ context.Context, ts *testscript.TestScript, neg bool, args []st
 	ts.Defer(server.Close)
 	ts.Setenv("WEB_DIR", folder.Dir)
 	ts.Setenv("WEB_URL", server.URL)
+}
+
+// s3put KEY FILE: stores a file in the bucket "bucket" of s3server.
+func s3put(ctx context.Context, ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: s3put KEY FILE")
+	}
+	b, err := remote.Open(ctx, "test", map[string]string{"url": "s3://bucket", "endpointurl": ts.Getenv("S3_URL"), "region": testserver.S3Region,
+		"access_key_id": ts.Getenv("S3_KEY"), "secret_access_key": ts.Getenv("S3_SECRET")}, "", remote.Access{Env: func(string) string { return "" }})
+	ts.Check(err)
+	text := ts.ReadFile(args[1])
+	ts.Check(b.Put(ctx, args[0], strings.NewReader(text), int64(len(text))))
 }

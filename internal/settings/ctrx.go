@@ -29,6 +29,9 @@ const CtrxFile = "ctrx.yaml"
 //	  experiment: ctr                   # MLflow experiment; none: the project's name
 //	  on_error: spool                   # spool: keep for later; fail: stop the run
 //	  repro: false                      # also record `ctrx repro`
+//	  live: true                        # log metrics while a stage writes them
+//	  system_metrics: true              # log what the processes of a stage use
+//	  stage_logs: true                  # keep the end of each stage's output
 //	exp:
 //	  push: false                       # push each experiment after its run
 //	python:
@@ -47,6 +50,10 @@ type TrackingSettings struct {
 	Experiment string
 	OnError    string // "spool" (the default) or "fail"
 	Repro      bool
+
+	Live          bool // true by default, as the next two
+	SystemMetrics bool
+	StageLogs     bool
 }
 
 // ExpSettings is the exp section.
@@ -79,7 +86,7 @@ func LoadCtrx(root string) (*Ctrx, error) {
 // ParseCtrx is LoadCtrx for content that is at hand.
 func ParseCtrx(file string, data []byte) (*Ctrx, error) {
 	c := &Ctrx{
-		Tracking:  TrackingSettings{OnError: "spool"},
+		Tracking:  TrackingSettings{OnError: "spool", Live: true, SystemMetrics: true, StageLogs: true},
 		Python:    PythonSettings{UV: "auto"},
 		positions: map[string]errs.Pos{},
 	}
@@ -97,6 +104,10 @@ func ParseCtrx(file string, data []byte) (*Ctrx, error) {
 			"experiment": d.text(&c.Tracking.Experiment),
 			"on_error":   d.text(&c.Tracking.OnError, "spool", "fail"),
 			"repro":      d.boolean(&c.Tracking.Repro),
+
+			"live":           d.boolean(&c.Tracking.Live),
+			"system_metrics": d.boolean(&c.Tracking.SystemMetrics),
+			"stage_logs":     d.boolean(&c.Tracking.StageLogs),
 		}),
 		"exp":    d.section(map[string]func(*yaml.Node, string) error{"push": d.boolean(&c.Exp.Push)}),
 		"python": d.section(map[string]func(*yaml.Node, string) error{"uv": d.text(&c.Python.UV, "auto", "never")}),

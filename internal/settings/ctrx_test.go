@@ -8,11 +8,11 @@ import (
 )
 
 func TestCtrxValues(t *testing.T) {
-	c, err := ParseCtrx("ctrx.yaml", []byte("# ours\ntracking:\n  uri: http://h:5000\n  experiment: '007'\n  on_error: fail\n  repro: true\nexp: {push: True}\npython:\n  uv: never\n"))
+	c, err := ParseCtrx("ctrx.yaml", []byte("# ours\ntracking:\n  uri: http://h:5000\n  experiment: '007'\n  on_error: fail\n  repro: true\n  live: false\n  stage_logs: false\nexp: {push: True}\npython:\n  uv: never\n"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.Tracking != (TrackingSettings{"http://h:5000", "007", "fail", true}) || !c.Exp.Push || c.Python.UV != "never" {
+	if c.Tracking != (TrackingSettings{"http://h:5000", "007", "fail", true, false, true, false}) || !c.Exp.Push || c.Python.UV != "never" {
 		t.Errorf("%+v", c)
 	}
 	if pos, ok := c.Pos("tracking.on_error"); !ok || pos.String() != "ctrx.yaml:5:13" {

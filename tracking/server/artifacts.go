@@ -243,9 +243,9 @@ func (s *Server) serveProxy(w http.ResponseWriter, r *http.Request, rest string)
 	case rest == "artifacts" || rest == "artifacts/" && r.Method == http.MethodGet:
 		err = s.proxyList(w, r)
 	case strings.HasPrefix(rest, "mpu/"):
-		err = refuse(wire.NotImplemented, "Multipart upload is not supported for the current artifact repository")
+		err = s.serveParts(w, r, rest[len("mpu/"):])
 	case strings.HasPrefix(rest, "presigned/"):
-		err = refuse(wire.NotImplemented, "Multipart download is not supported for the current artifact repository")
+		err = s.sendPresigned(w, r, rest[len("presigned/"):])
 	case !isFile:
 		err = notFoundError(r)
 	default:

@@ -104,7 +104,7 @@ func TestArtifacts(t *testing.T) {
 	if got := list(proxy + "?path=" + root[1:]); got != "empty sub/" {
 		t.Errorf("after DELETE: %s", got)
 	}
-	if status, _ := f.raw(t, "POST", "/api/2.0/mlflow-artifacts/mpu/create"+root, "{}"); status != 501 {
+	if status, _ := f.request(t, "POST", "/api/2.0/mlflow-artifacts/mpu/create"+root, m{"path": "a", "num_parts": 1}); status != 501 {
 		t.Errorf("multipart: %d", status)
 	}
 	// No upload in progress is left behind.

@@ -61,7 +61,9 @@ func (m metricIn) required(prefix string) error {
 	return nil
 }
 
-// metric checks the values. prefix is "" or "metrics[i]."; it names the field.
+// metric checks the values. A text as a value is refused in a batch too: a real
+// server stores 0 for it there, and nobody would ever see why.
+// prefix is "" or "metrics[i]."; it names the field.
 func (m metricIn) metric(prefix string) (wire.Metric, error) {
 	out := wire.Metric{Key: m.Key.value, Value: wire.Float(m.Value.value), Timestamp: wire.Int(m.Timestamp.value), Step: wire.Int(m.Step.value)}
 	if m.Value.odd {

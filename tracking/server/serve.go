@@ -19,7 +19,8 @@ const (
 	maxHeader  = 64 << 10
 	// drainTime is how long requests in flight may take after the end.
 	drainTime = 5 * time.Second
-	// stallTime is how long a body may stand still in either direction.
+	// stallTime is how long a body may stand still in either direction, where
+	// Options.Stall does not say it.
 	stallTime = time.Minute
 )
 
@@ -27,7 +28,7 @@ const (
 // in flight. It closes the listener.
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	srv := &http.Server{
-		Handler:           stalling{s},
+		Handler:           stalling{s, s.opts.Stall},
 		ReadHeaderTimeout: headerTime,
 		IdleTimeout:       idleTime,
 		MaxHeaderBytes:    maxHeader,
@@ -54,14 +55,17 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 }
 
 // stalling ends connections whose body stands still.
-type stalling struct{ next http.Handler }
+type stalling struct {
+	next http.Handler
+	time time.Duration
+}
 
 func (s stalling) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c := http.NewResponseController(w)
-	_ = c.SetReadDeadline(time.Now().Add(stallTime))
+	_ = c.SetReadDeadline(time.Now().Add(s.time))
 	_ = c.SetWriteDeadline(time.Time{})
-	r.Body = stalledBody{r.Body, c}
-	s.next.ServeHTTP(stalledWriter{w, c}, r)
+	r.Body = stalledBody{r.Body, c, s.time}
+	s.next.ServeHTTP(stalledWriter{w, c, s.time}, r)
 }
 
 // stalledBody gives every read of a body a deadline of its own.
@@ -71,10 +75,11 @@ type stalledBody struct {
 		Close() error
 	}
 	control *http.ResponseController
+	time    time.Duration
 }
 
 func (b stalledBody) Read(p []byte) (int, error) {
-	_ = b.control.SetReadDeadline(time.Now().Add(stallTime))
+	_ = b.control.SetReadDeadline(time.Now().Add(b.time))
 	return b.body.Read(p)
 }
 
@@ -84,10 +89,11 @@ func (b stalledBody) Close() error { return b.body.Close() }
 type stalledWriter struct {
 	http.ResponseWriter
 	control *http.ResponseController
+	time    time.Duration
 }
 
 func (w stalledWriter) Write(p []byte) (int, error) {
-	_ = w.control.SetWriteDeadline(time.Now().Add(stallTime))
+	_ = w.control.SetWriteDeadline(time.Now().Add(w.time))
 	return w.ResponseWriter.Write(p)
 }
 

@@ -63,8 +63,13 @@ type Options struct {
 	// writes there.
 	AllowLocalRoots bool
 
-	// MaxUpload bounds an uploaded artifact, in bytes; 0: no bound.
+	// MaxUpload bounds an uploaded artifact, in bytes; 0: no bound. With one,
+	// clients cannot send parts to a bucket by themselves.
 	MaxUpload int64
+
+	// Stall is how long a body may stand still in either direction before the
+	// connection is cut; 0: a minute.
+	Stall time.Duration
 }
 
 // Server answers MLflow's REST API. It is safe for concurrent use.
@@ -88,6 +93,9 @@ func New(opts Options) *Server {
 	}
 	if opts.Rand == nil {
 		opts.Rand = rand.Reader
+	}
+	if opts.Stall <= 0 {
+		opts.Stall = stallTime
 	}
 	s := &Server{
 		opts:      opts,
@@ -186,7 +194,7 @@ func (s *Server) serverInfo(*http.Request) (any, error) {
 		Features          struct {
 			Gateway bool `json:"gateway"`
 		} `json:"features_enabled"`
-	}{StoreType: "SqlStore", PresignedRun: true, PresignedModel: true}, nil
+	}{StoreType: "SqlStore", MultipartUpload: s.parts() != nil, MultipartDownload: s.parts() != nil, PresignedRun: true, PresignedModel: true}, nil
 }
 
 // millis is the present in milliseconds since 1970.

@@ -159,6 +159,8 @@ func TestRefusals(t *testing.T) {
 		{"runs/log-parameter", param(""), 400, code400, "Missing value for required parameter 'key'."},
 		{"runs/log-parameter", m{"run_id": run, "key": "a b", "value": "y"}, 400, code400, "Param with key='a b' was already logged with value='x' for run ID='" + run + "'. Attempted logging new value 'y'."},
 		{"runs/log-metric", m{"run_id": run, "key": "m", "value": "abc", "timestamp": 1}, 400, code400, `Invalid value "abc" for parameter 'value' supplied:  Hint: Value was of type 'str'.`},
+		// Here a real server answers 200 and stores 0.
+		{"runs/log-batch", m{"run_id": run, "metrics": []m{{"key": "m", "value": "abc", "timestamp": 1}}}, 400, code400, `Invalid value "abc" for parameter 'metrics[0].value' supplied:`},
 		{"runs/log-metric", m{"run_id": run, "key": "m", "value": nil, "timestamp": 1}, 400, code400, "Missing value for required parameter 'value'."},
 		{"runs/log-metric", m{"run_id": run, "key": "m", "value": 1}, 400, code400, "Missing value for required parameter 'timestamp'."},
 		{"runs/delete-tag", m{"run_id": run, "key": "nope"}, 404, code404, "No tag with name: nope in run with id " + run},

@@ -16,7 +16,7 @@ func (a *app) expSaveCommand() *cobra.Command {
 		RunE: func(c *cobra.Command, targets []string) error {
 			a.json = asJSON
 			return a.project(c.Context(), func(p *pipeline.Project) error {
-				o.Targets, o.Now, o.Rand = targets, a.Now, a.Rand
+				o.Targets, o.Now, o.Rand, o.Tracking = targets, a.Now, a.Rand, a.trackOptions(p)
 				saved, err := experiment.Save(c.Context(), p, o)
 				if err != nil {
 					return err
@@ -25,6 +25,9 @@ func (a *app) expSaveCommand() *cobra.Command {
 					return a.printJSON(map[string]string{"ref": saved.Commit})
 				}
 				p.Info("Experiment has been saved as: %s", saved.Name)
+				if saved.Track != nil {
+					p.Info("MLflow run %s of experiment '%s': ctrx runs show %s", saved.Track.RunID, saved.Track.Experiment, saved.Track.RunID[:8])
+				}
 				return nil
 			})
 		},

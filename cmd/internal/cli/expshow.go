@@ -3,6 +3,7 @@ package cli
 import (
 	"bytes"
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 
@@ -15,6 +16,7 @@ import (
 	"ctrx/pipeline"
 	"ctrx/report"
 	"ctrx/report/exppage"
+	"ctrx/tracking"
 )
 
 // expShow is the flags of `exp show`.
@@ -24,6 +26,7 @@ type expShow struct {
 	order         string
 	json, csv, md bool
 	noPager       bool
+	runIDs        bool
 	html          string
 }
 
@@ -40,8 +43,17 @@ func (a *app) expShowCommand() *cobra.Command {
 				if err != nil {
 					return err
 				}
+				if o.runIDs {
+					if o.table.Runs, err = a.runsByCommit(c.Context(), p); err != nil {
+						return err
+					}
+				}
 				if o.json {
-					a.printValue(report.ExpShowValue(states, a.Now().Location()))
+					v := report.ExpShowValue(states, a.Now().Location())
+					if o.runIDs {
+						report.AddRunIDs(v, o.table.Runs)
+					}
+					a.printValue(v)
 					return nil
 				}
 				return a.printExpTable(c.Context(), p, states, o)
@@ -50,6 +62,17 @@ func (a *app) expShowCommand() *cobra.Command {
 	}
 	o.flags(c)
 	return c
+}
+
+// runsByCommit finds the MLflow runs of experiment commits.
+func (a *app) runsByCommit(ctx context.Context, p *pipeline.Project) (map[string]string, error) {
+	cfg := a.trackOptions(p).Config
+	client, err := tracking.Open(ctx, cfg)
+	if err != nil {
+		return nil, err
+	}
+	runs, err := experiment.RunsByCommit(ctx, client, cfg.ExperimentName)
+	return runs, errors.Join(err, client.Close())
 }
 
 // experiments collects what `exp show` shows.
@@ -113,6 +136,7 @@ func (o *expShow) flags(c *cobra.Command) {
 	f.BoolVar(&o.SHA, "sha", false, "commits instead of names of branches and tags")
 	f.BoolVar(&o.ParamDeps, "param-deps", false, "only parameters that stages depend on")
 	f.BoolVarP(&o.Force, "force", "f", false, "read every commit anew")
+	f.BoolVar(&o.runIDs, "run-ids", false, "also the ids of the MLflow runs; with --json as run_id")
 	f.BoolVar(&o.json, "json", false, "print JSON")
 	f.BoolVar(&o.csv, "csv", false, "print CSV")
 	f.BoolVar(&o.md, "md", false, "print a Markdown table")

@@ -15,6 +15,7 @@ import (
 	"ctrx/experiment"
 	"ctrx/internal/errs"
 	"ctrx/pipeline"
+	"ctrx/report"
 	"ctrx/tracking"
 )
 
@@ -65,13 +66,13 @@ type runStore struct {
 
 func (a *app) runsCommand() *cobra.Command {
 	c := &cobra.Command{Use: "runs", Short: "Look at the MLflow runs of this project, and bring back what they saw"}
-	c.AddCommand(a.runsListCommand(), a.runsShowCommand(), a.runsCheckoutCommand())
+	c.AddCommand(a.runsListCommand(), a.runsShowCommand(), a.runsCompareCommand(), a.runsDiffCommand(), a.runsCheckoutCommand(), a.runsRerunCommand())
 	return c
 }
 
 func (a *app) runsListCommand() *cobra.Command {
 	var q tracking.RunQuery
-	var asJSON bool
+	var asJSON, md bool
 	c := &cobra.Command{
 		Use: "list", Aliases: []string{"ls"}, Short: "List runs, newest first", Args: cobra.NoArgs,
 		Example: "  ctrx runs list --filter \"metrics.auc > 0.7\" --order-by \"metrics.auc DESC\"",
@@ -85,7 +86,7 @@ func (a *app) runsListCommand() *cobra.Command {
 				if asJSON {
 					return a.printJSON(runsJSON(runs))
 				}
-				a.printRuns(runs)
+				a.printRuns(runs, md)
 				return nil
 			})
 		},
@@ -95,6 +96,8 @@ func (a *app) runsListCommand() *cobra.Command {
 	f.StringArrayVar(&q.OrderBy, "order-by", nil, "MLflow order `clause`; may be repeated")
 	f.IntVarP(&q.Max, "max", "n", 50, "number of runs at the most")
 	f.BoolVar(&asJSON, "json", false, "print JSON")
+	f.BoolVar(&md, "md", false, "print a Markdown table")
+	c.MarkFlagsMutuallyExclusive("json", "md")
 	return c
 }
 
@@ -113,13 +116,17 @@ func runsOf(ctx context.Context, client runStore, q tracking.RunQuery) ([]tracki
 	return page.Runs, err
 }
 
-func (a *app) printRuns(runs []tracking.RunRecord) {
+func (a *app) printRuns(runs []tracking.RunRecord, md bool) {
 	rows := [][]string{{"Run", "Name", "Status", "Started", "Duration", "Metrics"}}
 	for _, r := range runs {
 		rows = append(rows, []string{r.ID[:8], r.Name, string(r.Status), r.StartTime.Local().Format("2006-01-02 15:04"), durationOf(r), metricsText(r)})
 	}
 	if len(runs) == 0 {
 		a.printf("No runs yet. Make one: ctrx exp run\n")
+		return
+	}
+	if md {
+		a.printTable(report.Table{Header: rows[0], Rows: rows[1:]}, true)
 		return
 	}
 	a.printf("%s", a.table(rows))
@@ -298,27 +305,4 @@ func jsonNumber(f float64) any {
 		return strconv.FormatFloat(f, 'g', -1, 64)
 	}
 	return f
-}
-
-func (a *app) trackingCommand() *cobra.Command {
-	c := &cobra.Command{Use: "tracking", Short: "Look after the connection to MLflow"}
-	c.AddCommand(&cobra.Command{
-		Use: "sync", Short: "Send the runs that were kept on disk while the server was down", Args: cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error {
-			return a.project(c.Context(), func(p *pipeline.Project) error {
-				r, err := tracking.Sync(c.Context(), a.trackOptions(p).Config)
-				if err != nil {
-					return err
-				}
-				for _, run := range r.Runs {
-					p.Info("Sent run %s to %s", run.ID, run.URI)
-				}
-				if len(r.Runs) == 0 && r.Left == 0 {
-					p.Info("Nothing to send.")
-				}
-				return nil
-			})
-		},
-	})
-	return c
 }

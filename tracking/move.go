@@ -1,0 +1,429 @@
+package tracking
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"golang.org/x/sync/errgroup"
+
+	"ctrx/internal/errs"
+	"ctrx/internal/event"
+	"ctrx/internal/fsx"
+	"ctrx/tracking/wire"
+)
+
+// The form of an export (docs/tracking-export.md):
+//
+//	export.json                what this is, moveVersion
+//	experiments.jsonl          one experiment per line, as experiments/get gives it
+//	runs/ID/run.json           the run as runs/get gives it
+//	runs/ID/metrics.jsonl      every point of every metric, by metric and time
+//	runs/ID/artifacts/...      its artifacts
+//
+// A folder of a run appears when it is whole.
+const (
+	moveVersion = 1
+	moveFormat  = "ctrx tracking export"
+	// moveJobs is how many runs are moved at a time.
+	moveJobs = 4
+)
+
+// MoveOptions say what moves between a server and a folder.
+type MoveOptions struct {
+	Dir         string
+	Experiments []string // names; none means all
+	Deleted     bool     // deleted experiments and runs, too
+}
+
+// Moved counts what was moved.
+type Moved struct {
+	Experiments int
+	Runs        int   // written now
+	Unchanged   int   // runs that were there already
+	Artifacts   int   // files
+	Bytes       int64 // of artifacts
+}
+
+type exportHeader struct {
+	Format  string `json:"format"`
+	Version int    `json:"version"`
+	Source  string `json:"source"` // tracking URI without secrets
+}
+
+// mover is an export or import under way.
+type mover struct {
+	c     *Client
+	o     MoveOptions
+	root  *os.Root
+	mu    sync.Mutex
+	moved Moved
+	seen  atomic.Int64
+	total int64
+	what  string
+}
+
+func (m *mover) count(f func(*Moved)) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	f(&m.moved)
+}
+
+func (m *mover) progress(final bool) {
+	m.c.cfg.Sink.Send(event.Event{Type: event.Progress, Text: m.what + " runs", Done: m.seen.Load(), Total: m.total, Unit: "runs", Final: final})
+}
+
+// openMover opens a client that waits for its server as a user does.
+func openMover(cfg Config, o MoveOptions, what string) (*mover, error) {
+	c, err := open(cfg.withDefaults(), whenSyncing())
+	if err != nil {
+		return nil, err
+	}
+	return &mover{c: c, o: o, what: what}, nil
+}
+
+// Export writes experiments with their runs into a folder: parameters, tags,
+// whole histories of metrics, dataset inputs, artifacts. It can be repeated: runs
+// that are there and have not changed are left as they are.
+func Export(ctx context.Context, cfg Config, o MoveOptions) (Moved, error) {
+	m, err := openMover(cfg, o, "export")
+	if err != nil {
+		return Moved{}, err
+	}
+	err = m.export(ctx)
+	return m.moved, errors.Join(err, m.c.Close())
+}
+
+func (m *mover) export(ctx context.Context) error {
+	experiments, err := m.experiments(ctx)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Join(m.o.Dir, "runs"), 0o777); err != nil {
+		return fsx.FullDisk(err)
+	}
+	if m.root, err = os.OpenRoot(m.o.Dir); err != nil {
+		return err
+	}
+	defer m.root.Close()
+	if err := m.checkHeader(true); err != nil {
+		return err
+	}
+	if err := m.writeExperiments(experiments); err != nil {
+		return err
+	}
+	var runs []wire.Run
+	for _, e := range experiments {
+		of, err := m.runsOf(ctx, e.ID)
+		if err != nil {
+			return err
+		}
+		runs = append(runs, of...)
+	}
+	m.total = int64(len(runs))
+	g, gctx := errgroup.WithContext(ctx)
+	g.SetLimit(moveJobs)
+	for _, r := range runs {
+		g.Go(func() error {
+			err := m.exportRun(gctx, r)
+			m.seen.Add(1)
+			m.progress(false)
+			return err
+		})
+	}
+	err = g.Wait()
+	m.progress(true)
+	return err
+}
+
+// checkHeader makes sure that a folder holds an export, or for a new export
+// nothing that another tool would miss.
+func (m *mover) checkHeader(create bool) error {
+	data, err := m.root.ReadFile("export.json")
+	if errors.Is(err, fs.ErrNotExist) && create {
+		data, err = json.Marshal(exportHeader{moveFormat, moveVersion, m.c.URI()})
+		if err == nil {
+			// The dvc.yaml files among the artifacts are no stages of a project
+			// that the folder lies in: DVC skips what Git ignores.
+			err = publish(m.root, ".gitignore", strings.NewReader("*\n"))
+		}
+		if err == nil {
+			err = publish(m.root, "export.json", bytes.NewReader(append(data, '\n')))
+		}
+		return err
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		return errs.Hint(errs.New(errs.NotFound, "%s holds no export of runs", m.o.Dir), "make one with: ctrx tracking export %s", m.o.Dir)
+	}
+	if err != nil {
+		return err
+	}
+	var h exportHeader
+	if err := json.Unmarshal(data, &h); err != nil || h.Format != moveFormat {
+		return errs.New(errs.DataCorrupt, "%s is not the head of an export of runs", filepath.Join(m.o.Dir, "export.json"))
+	}
+	if h.Version != moveVersion {
+		return errs.New(errs.Failed, "%s was written by another version of ctrx (format %d, this one knows %d)", m.o.Dir, h.Version, moveVersion)
+	}
+	return nil
+}
+
+// experiments lists those that were asked for.
+func (m *mover) experiments(ctx context.Context) ([]wire.Experiment, error) {
+	view := "ACTIVE_ONLY"
+	if m.o.Deleted {
+		view = "ALL"
+	}
+	var all []wire.Experiment
+	for token := ""; ; {
+		in := struct {
+			Max   int    `json:"max_results"`
+			View  string `json:"view_type"`
+			Token string `json:"page_token,omitempty"`
+		}{wire.DefaultSearchResults, view, token}
+		var out struct {
+			Experiments []wire.Experiment `json:"experiments"`
+			Next        string            `json:"next_page_token"`
+		}
+		if err := m.c.rest.call(ctx, request{method: http.MethodPost, path: apiPath + "experiments/search", in: in, what: "list experiments"}, &out); err != nil {
+			return nil, err
+		}
+		all = append(all, out.Experiments...)
+		if token = out.Next; token == "" {
+			break
+		}
+	}
+	return m.wanted(all)
+}
+
+// wanted chooses the experiments that were named.
+func (m *mover) wanted(all []wire.Experiment) ([]wire.Experiment, error) {
+	slices.SortFunc(all, func(a, b wire.Experiment) int {
+		x, _ := strconv.ParseInt(a.ID, 10, 64)
+		y, _ := strconv.ParseInt(b.ID, 10, 64)
+		return int(min(max(x-y, -1), 1))
+	})
+	if len(m.o.Experiments) == 0 {
+		return all, nil
+	}
+	var chosen []wire.Experiment
+	for _, name := range m.o.Experiments {
+		i := slices.IndexFunc(all, func(e wire.Experiment) bool { return e.Name == name })
+		if i < 0 {
+			return nil, errs.New(errs.NotFound, "there is no experiment %s", name)
+		}
+		chosen = append(chosen, all[i])
+	}
+	return chosen, nil
+}
+
+// writeExperiments adds to the list those that are not in it.
+func (m *mover) writeExperiments(experiments []wire.Experiment) error {
+	known, err := m.readExperiments()
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	var lines bytes.Buffer
+	for _, e := range known {
+		if slices.ContainsFunc(experiments, func(n wire.Experiment) bool { return n.ID == e.ID }) {
+			continue
+		}
+		experiments = append(experiments, e)
+	}
+	for _, e := range experiments {
+		line, err := wire.Marshal(e)
+		if err != nil {
+			return err
+		}
+		lines.Write(append(line, '\n'))
+	}
+	m.moved.Experiments = len(experiments)
+	return publish(m.root, "experiments.jsonl", &lines)
+}
+
+func (m *mover) readExperiments() ([]wire.Experiment, error) {
+	data, err := m.root.ReadFile("experiments.jsonl")
+	if err != nil {
+		return nil, err
+	}
+	var all []wire.Experiment
+	for n, line := range bytes.Split(bytes.TrimSpace(data), []byte("\n")) {
+		var e wire.Experiment
+		if len(line) == 0 {
+			continue
+		}
+		if err := json.Unmarshal(line, &e); err != nil || e.ID == "" {
+			return nil, errs.New(errs.DataCorrupt, "%s:%d: no experiment", filepath.Join(m.o.Dir, "experiments.jsonl"), n+1)
+		}
+		all = append(all, e)
+	}
+	return all, nil
+}
+
+// runsOf reads all runs of an experiment.
+func (m *mover) runsOf(ctx context.Context, experiment string) ([]wire.Run, error) {
+	view := "ACTIVE_ONLY"
+	if m.o.Deleted {
+		view = "ALL"
+	}
+	var all []wire.Run
+	for token := ""; ; {
+		in := struct {
+			Experiments []string `json:"experiment_ids"`
+			View        string   `json:"run_view_type"`
+			Max         int      `json:"max_results"`
+			Page        string   `json:"page_token,omitempty"`
+		}{[]string{experiment}, view, wire.DefaultSearchResults, token}
+		var out struct {
+			Runs []wire.Run `json:"runs"`
+			Next string     `json:"next_page_token"`
+		}
+		if err := m.c.rest.call(ctx, request{method: http.MethodPost, path: apiPath + "runs/search", in: in, what: "list runs"}, &out); err != nil {
+			return nil, err
+		}
+		all = append(all, out.Runs...)
+		if token = out.Next; token == "" {
+			return all, nil
+		}
+	}
+}
+
+// exportRun writes the folder of a run, unless it is there as it is now.
+func (m *mover) exportRun(ctx context.Context, run wire.Run) error {
+	id := first(run.Info.RunID, run.Info.RunUUID)
+	if !runID.MatchString(id) {
+		return errs.New(errs.Failed, "%s has a run with the id %q", m.c.URI(), id)
+	}
+	record, err := wire.Marshal(run)
+	if err != nil {
+		return err
+	}
+	record = append(record, '\n')
+	final, part := "runs/"+id, "runs/"+id+".part"
+	if old, err := m.root.ReadFile(final + "/run.json"); err == nil && bytes.Equal(old, record) {
+		m.count(func(n *Moved) { n.Unchanged++ })
+		return nil
+	}
+	err = m.root.RemoveAll(part)
+	if err == nil {
+		err = m.root.MkdirAll(part, 0o777)
+	}
+	if err == nil {
+		err = m.exportMetrics(ctx, run, part+"/metrics.jsonl")
+	}
+	if err == nil {
+		err = m.exportArtifacts(ctx, run, "", part+"/artifacts")
+	}
+	if err == nil {
+		err = publish(m.root, part+"/run.json", bytes.NewReader(record))
+	}
+	if err == nil {
+		err = m.root.RemoveAll(final)
+	}
+	if err == nil {
+		err = m.root.Rename(part, final)
+	}
+	if err != nil {
+		return fmt.Errorf("export run %s: %w", id, fsx.FullDisk(err))
+	}
+	m.count(func(n *Moved) { n.Runs++ })
+	return nil
+}
+
+// exportMetrics writes the histories page by page.
+func (m *mover) exportMetrics(ctx context.Context, run wire.Run, name string) error {
+	f, err := m.root.Create(name)
+	if err != nil {
+		return err
+	}
+	w := bufio.NewWriter(f)
+	for _, latest := range run.Data.Metrics {
+		q := url.Values{"run_id": {first(run.Info.RunID, run.Info.RunUUID)}, "metric_key": {latest.Key}, "max_results": {strconv.Itoa(historyPage)}}
+		err = m.c.rest.history(ctx, q, func(points []wire.Metric) error {
+			for _, p := range points {
+				line, err := wire.Marshal(p)
+				if err != nil {
+					return err
+				}
+				if _, err := w.Write(append(line, '\n')); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			break
+		}
+	}
+	if err == nil {
+		err = w.Flush()
+	}
+	if err == nil {
+		err = f.Sync()
+	}
+	return errors.Join(err, f.Close())
+}
+
+// exportArtifacts writes one folder of a run's artifacts and those below it.
+func (m *mover) exportArtifacts(ctx context.Context, run wire.Run, dir, to string) error {
+	all, err := m.c.ListArtifacts(ctx, first(run.Info.RunID, run.Info.RunUUID), dir)
+	if err != nil {
+		return err
+	}
+	store, err := m.c.artifactStore(ctx, m.c.rest, run.Info.ArtifactURI)
+	if err != nil {
+		if len(all) == 0 {
+			return nil
+		}
+		return err
+	}
+	for _, a := range all {
+		if err := checkArtifactPath(a.Path); err != nil {
+			return err
+		}
+		if a.Dir {
+			if err := m.exportArtifacts(ctx, run, a.Path, to); err != nil {
+				return err
+			}
+			continue
+		}
+		if err := m.exportArtifact(ctx, store, a.Path, to+"/"+a.Path); err != nil {
+			return fmt.Errorf("artifact %s: %w", a.Path, err)
+		}
+	}
+	return nil
+}
+
+func (m *mover) exportArtifact(ctx context.Context, store artifactStore, name, to string) error {
+	to = filepath.FromSlash(to)
+	if err := m.root.MkdirAll(filepath.Dir(to), 0o777); err != nil {
+		return err
+	}
+	f, err := m.root.Create(to)
+	if err != nil {
+		return err
+	}
+	err = store.get(ctx, name, f)
+	if err == nil {
+		err = f.Sync()
+	}
+	size, sizeErr := f.Seek(0, io.SeekCurrent)
+	if err = errors.Join(err, sizeErr, f.Close()); err == nil {
+		m.count(func(n *Moved) { n.Artifacts++; n.Bytes += size })
+	}
+	return err
+}
