@@ -141,6 +141,9 @@ func (f *Foreign) Get(ctx context.Context, o GetOptions) (to string, err error) 
 // repository's remote, whether it is there or not.
 func (f *Foreign) ObjectURL(ctx context.Context, rel string) (string, error) {
 	rel, err := cleanForeign(rel)
+	if err == nil {
+		f, rel, err = f.within(ctx, rel)
+	}
 	if err != nil {
 		return "", err
 	}
