@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 
 	"ctrx/internal/errs"
 	"ctrx/pipeline"
@@ -22,9 +23,20 @@ type ParentRun struct {
 // parentTag is the tag by which MLflow nests runs.
 const parentTag = "mlflow.parentRunId"
 
-// StartParent begins a parent run. With the id of one that was begun before it
-// goes on with that, and begins another where the server no longer has it.
-func StartParent(ctx context.Context, p *pipeline.Project, o TrackOptions, name, id string, tags []tracking.Tag) (*ParentRun, error) {
+// ParentSpec describes a parent run.
+type ParentSpec struct {
+	Name  string
+	ID    string // of one that was begun before, to go on with; "" begins one
+	Entry string // "exp sweep"
+	Tags  []tracking.Tag
+	// Shared is a parent that no process owns: several go on with it, one after
+	// the other. It is let go by Leave, and ended by Finish.
+	Shared bool
+}
+
+// StartParent begins a parent run, or goes on with one. Where the server no
+// longer has that, another begins.
+func StartParent(ctx context.Context, p *pipeline.Project, o TrackOptions, spec ParentSpec) (*ParentRun, error) {
 	if o.Off {
 		return &ParentRun{options: o}, nil
 	}
@@ -33,30 +45,99 @@ func StartParent(ctx context.Context, p *pipeline.Project, o TrackOptions, name,
 		return nil, fmt.Errorf("open tracking: %w", err)
 	}
 	r := &ParentRun{client: client, options: o}
-	if err = hideStore(p, client); err == nil && id != "" {
-		r.run, err = client.ContinueRun(ctx, id)
+	if err = hideStore(p, client); err == nil && spec.ID != "" {
+		err = r.goOn(ctx, spec.ID)
 		if kind := errs.KindOf(err); err != nil && (kind == errs.NotFound || kind == errs.Unreachable) {
-			p.Warn("the sweep's run in MLflow cannot go on, and another begins: %v", err)
+			p.Warn("the parent run in MLflow cannot go on, and another begins: %v", err)
 			err = nil
 		}
 	}
 	if err == nil && r.run == nil {
 		r.run, err = client.StartRun(ctx, tracking.RunSpec{
-			Name: name, User: o.User, Tags: append(o.startTags("exp sweep"), tags...), StartTime: o.Config.Now(),
+			Name: spec.Name, User: o.User, Tags: append(o.startTags(spec.Entry), spec.Tags...), StartTime: o.Config.Now(), Shared: spec.Shared,
 		})
 	}
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("start the MLflow run of the sweep: %w", err), client.Close())
+		return nil, errors.Join(fmt.Errorf("start the parent run in MLflow: %w", err), client.Close())
 	}
 	return r, nil
 }
 
-// ID is the id of the run; "" where no server knows it.
+// GoOnWithParent opens a parent run that was begun before. One that the server
+// does not have is errs.NotFound.
+func GoOnWithParent(ctx context.Context, o TrackOptions, id string) (*ParentRun, error) {
+	client, err := tracking.Open(ctx, o.Config)
+	if err != nil {
+		return nil, fmt.Errorf("open tracking: %w", err)
+	}
+	r := &ParentRun{client: client, options: o}
+	if err := r.goOn(ctx, id); err != nil {
+		return nil, errors.Join(err, client.Close())
+	}
+	return r, nil
+}
+
+// goOn takes up a run by its id, or by the key that it was known by while it was
+// in the spool. It runs again, whatever end it had.
+func (r *ParentRun) goOn(ctx context.Context, id string) error {
+	run, err := r.client.ContinueRun(ctx, id)
+	if errs.KindOf(err) == errs.NotFound {
+		var keyErr error
+		if id, keyErr = r.client.RunByKey(ctx, id); keyErr == nil {
+			run, err = r.client.ContinueRun(ctx, id)
+		}
+	}
+	if err != nil {
+		return err
+	}
+	r.run = run
+	return run.Reopen(ctx)
+}
+
+// ID is the id of the run, or its key while it is only in the spool: then it
+// gets its id, also where children name it, when it is sent. "" with tracking
+// off.
 func (r *ParentRun) ID() string {
-	if r.client == nil || r.run.Spooled() {
+	if r.client == nil {
 		return ""
 	}
 	return r.run.ID()
+}
+
+// Best looks for the best finished child: that with the best last value of one
+// of the metrics keys, the first of them that it has. ok is false where no child
+// has any.
+func (r *ParentRun) Best(ctx context.Context, keys []string, smaller bool) (best tracking.RunRecord, m tracking.Metric, ok bool, err error) {
+	q := tracking.RunQuery{Experiments: []string{r.run.ExperimentID()}, Filter: fmt.Sprintf("tags.`%s` = '%s' and attributes.status = 'FINISHED'", parentTag, r.ID())}
+	for {
+		page, err := r.client.SearchRuns(ctx, q)
+		if err != nil {
+			return best, m, false, err
+		}
+		for _, run := range page.Runs {
+			v, has := metricNamed(run, keys)
+			if !has || math.IsNaN(v.Value) {
+				continue
+			}
+			if !ok || smaller && v.Value < m.Value || !smaller && v.Value > m.Value {
+				best, m, ok = run, v, true
+			}
+		}
+		if q.Page = page.Next; q.Page == "" {
+			return best, m, ok, nil
+		}
+	}
+}
+
+func metricNamed(run tracking.RunRecord, keys []string) (tracking.Metric, bool) {
+	for _, key := range keys {
+		for _, m := range run.Metrics {
+			if m.Key == key {
+				return m, true
+			}
+		}
+	}
+	return tracking.Metric{}, false
 }
 
 // Child gives the tracking options of a child run.
@@ -67,6 +148,22 @@ func (r *ParentRun) Child(tags ...tracking.Tag) TrackOptions {
 	}
 	o.Tags = tags
 	return o
+}
+
+// Params logs parameters of the parent itself, such as those of the best child.
+func (r *ParentRun) Params(ctx context.Context, params []tracking.Param) error {
+	if r.client == nil {
+		return nil
+	}
+	return r.run.LogParams(ctx, params)
+}
+
+// Leave lets go of a shared parent.
+func (r *ParentRun) Leave() error {
+	if r.client == nil {
+		return nil
+	}
+	return errors.Join(r.run.Leave(), r.client.Close())
 }
 
 // Log sets tags and adds a point to a metric.

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"ctrx/internal/errs"
 	"ctrx/internal/fsx"
@@ -37,6 +38,7 @@ type NewWorkTree struct {
 const (
 	linkedMark = "ctrx-building" // in the folder below .git/worktrees; its lock is held while the work tree is made
 	linkPrefix = "ctrx-"
+	linkWait   = 10 * time.Second
 )
 
 // Link makes a linked work tree, as `git worktree add` does, beside the place
@@ -101,7 +103,8 @@ func (r *Repo) link(ctx context.Context, spec LinkSpec) (w *NewWorkTree, err err
 			err = errors.Join(err, w.Discard())
 		}
 	}()
-	if w.lock, err = fsx.Lock(ctx, filepath.Join(w.admin, linkedMark), 0); err != nil {
+	// Who clears up may look at it just now, and lets it be: it has no gitdir yet.
+	if w.lock, err = fsx.Lock(ctx, filepath.Join(w.admin, linkedMark), linkWait); err != nil {
 		return w, err
 	}
 	if err := os.Mkdir(w.Dir, 0o777); err != nil {
@@ -157,8 +160,11 @@ func (w *NewWorkTree) Publish() error {
 		}
 		return fmt.Errorf("put the work tree into its place: %w", err)
 	}
-	err := errors.Join(w.lock.Unlock(), os.Remove(filepath.Join(w.admin, linkedMark)))
+	err := w.lock.Unlock()
 	w.lock, w.Dir = nil, w.place
+	if rmErr := os.Remove(filepath.Join(w.admin, linkedMark)); !errors.Is(rmErr, fs.ErrNotExist) { // who cleared up may have taken it
+		err = errors.Join(err, rmErr)
+	}
 	return err
 }
 
@@ -197,23 +203,28 @@ func (r *Repo) clearUnfinished() {
 	}
 }
 
+// clearOne removes an unfinished work tree that nobody works in, or takes the
+// mark off one that is in its place.
 func (r *Repo) clearOne(admin string) {
 	data, err := os.ReadFile(filepath.Join(admin, "gitdir"))
+	if err != nil {
+		return // it is being begun, or `git worktree prune` takes it
+	}
 	dir := filepath.Dir(filepath.FromSlash(strings.TrimSpace(string(data))))
-	if err == nil {
-		if name := filepath.Base(dir); !strings.HasSuffix(name, "."+filepath.Base(admin)) { // killed in Publish
-			hidden := filepath.Join(filepath.Dir(dir), "."+name+"."+filepath.Base(admin))
-			if _, err := os.Lstat(hidden); err != nil { // it is in its place: all that was left to do is to take the mark away
-				if _, err := os.Lstat(filepath.Join(dir, ".git")); err == nil {
-					_ = os.Remove(filepath.Join(admin, linkedMark))
-					return
-				}
-			}
-			dir = hidden
-		}
-		if err := os.RemoveAll(dir); err != nil {
+	if !filepath.IsAbs(dir) {
+		return // cut off while it was written
+	}
+	hidden := dir
+	if name := filepath.Base(dir); !strings.HasSuffix(name, "."+filepath.Base(admin)) { // it got as far as Publish
+		hidden = filepath.Join(filepath.Dir(dir), "."+name+"."+filepath.Base(admin))
+	}
+	if _, err := os.Lstat(hidden); err != nil && hidden != dir {
+		if _, err := os.Lstat(filepath.Join(dir, ".git")); err == nil {
+			_ = os.Remove(filepath.Join(admin, linkedMark))
 			return
 		}
 	}
-	_ = os.RemoveAll(admin)
+	if os.RemoveAll(hidden) == nil {
+		_ = os.RemoveAll(admin)
+	}
 }

@@ -172,12 +172,13 @@ func (p *Project) stageToAdd(ix *Index, rel string) (*Stage, error) {
 func (p *Project) addStage(ctx context.Context, s *Stage, o AddOptions) (Added, error) {
 	out := s.Outs[0]
 	a := Added{File: s.File, Output: out.Rel}
-	tree, err := p.hash(ctx, out.Rel)
+	store := !o.NoCommit && out.Cache
+	tree, err := p.read(ctx, out.Rel, store)
 	if err != nil {
 		return a, fmt.Errorf("add '%s': %w", p.Show(out.Rel), err)
 	}
 	a.Tree = tree
-	if !o.NoCommit && out.Cache {
+	if store {
 		if err := p.Cache.Commit(ctx, p.Abs(out.Rel), tree, storage.CommitOptions{Root: p.Root, NoRelink: o.NoRelink}); err != nil {
 			return a, fmt.Errorf("add '%s': %w", p.Show(out.Rel), err)
 		}

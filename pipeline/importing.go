@@ -268,7 +268,11 @@ func (p *Project) readSource(ctx context.Context, s *Stage, o ImportOptions) (Fe
 	if err := place.Download(ctx, p.access(), to, o.Jobs); err != nil {
 		return Fetched{}, e, err
 	}
-	tree, err := p.hasher.Hash(ctx, to, nil)
+	hash := p.Cache.Ingest
+	if o.ToRemote {
+		hash = p.hasher.Hash
+	}
+	tree, err := hash(ctx, to, nil)
 	if err != nil {
 		return Fetched{}, e, err
 	}

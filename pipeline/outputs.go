@@ -28,6 +28,15 @@ func (p *Project) hash(ctx context.Context, rel string) (storage.Tree, error) {
 	return p.hasher.Hash(ctx, p.Abs(rel), p.dvcignoreBelow(rel))
 }
 
+// read is hash for data that may be put into the cache right after: store does
+// the larger part of that in the same reading.
+func (p *Project) read(ctx context.Context, rel string, store bool) (storage.Tree, error) {
+	if !store {
+		return p.hash(ctx, rel)
+	}
+	return p.Cache.Ingest(ctx, p.Abs(rel), p.dvcignoreBelow(rel))
+}
+
 // changed tells whether a rel path differs from what was recorded of it;
 // fs.ErrNotExist when it is absent.
 func (p *Project) changed(ctx context.Context, rel string, e *dvcfile.Entry) (bool, error) {

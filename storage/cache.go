@@ -42,8 +42,11 @@ type Cache struct {
 
 	noReflink *atomic.Bool // a reflink into the cache failed: do not try again
 
-	mu   sync.Mutex
-	root *fsx.Root // below which the objects lie; opened when first needed
+	free func(dir string) (fsx.Space, error)
+
+	mu      sync.Mutex
+	root    *fsx.Root // below which the objects lie; opened when first needed
+	shelves shelves
 }
 
 // OpenCache makes a Cache of the folder dir (DVC's cache.dir), which need not
@@ -62,7 +65,7 @@ func OpenCache(dir string, opts CacheOptions) *Cache {
 		opts.Sink = event.Discard
 	}
 	return &Cache{
-		dir: dir, alg: MD5, opts: opts, noReflink: new(atomic.Bool),
+		dir: dir, alg: MD5, opts: opts, noReflink: new(atomic.Bool), free: fsx.Free,
 		hasher: NewHasher(opts.State, 0, opts.Sink),
 	}
 }
@@ -71,7 +74,7 @@ func OpenCache(dir string, opts CacheOptions) *Cache {
 // without "hash:" refer to: other layout, other algorithm.
 func (c *Cache) Legacy() *Cache {
 	return &Cache{
-		dir: c.dir, alg: MD5Dos2Unix, opts: c.opts, noReflink: c.noReflink,
+		dir: c.dir, alg: MD5Dos2Unix, opts: c.opts, noReflink: c.noReflink, free: c.free,
 		hasher: c.hasher.WithAlgorithm(MD5Dos2Unix),
 	}
 }
@@ -83,7 +86,7 @@ func (c *Cache) Close() error {
 	if c.root == nil {
 		return nil
 	}
-	err := c.root.Close()
+	err := errors.Join(c.shelves.close(), c.root.Close())
 	c.root = nil
 	return err
 }
@@ -209,7 +212,7 @@ func (c *Cache) check(ctx context.Context, d Digest) error {
 	if info.Mode().Perm() == objectMode {
 		return nil
 	}
-	got, err := c.hasher.files(ctx, c.Path(d), []found{{info: info}})
+	got, err := c.hasher.files(ctx, c.Path(d), []found{{stamp: fsx.StampOf(info)}})
 	if err != nil {
 		return err
 	}
@@ -275,9 +278,22 @@ func memberDigests(dir DirObject) []Digest {
 	return out
 }
 
+// manyObjects is the number of objects from which on it pays to open the folders
+// that they are in.
+const manyObjects = 1000
+
 // hasAll is Has for many objects at once.
 func (c *Cache) hasAll(ctx context.Context, ds []Digest) (map[Digest]bool, error) {
 	ok := make([]bool, len(ds))
+	look := c.Has
+	if len(ds) >= manyObjects {
+		look = func(ctx context.Context, d Digest) (bool, error) {
+			if c.shelfHas(d) {
+				return true, nil
+			}
+			return c.Has(ctx, d)
+		}
+	}
 	const chunk = 256 // objects for one goroutine: a look takes microseconds
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(c.opts.Jobs)
@@ -288,7 +304,7 @@ func (c *Cache) hasAll(ctx context.Context, ds []Digest) (map[Digest]bool, error
 					return context.Cause(gctx)
 				}
 				var err error
-				if ok[i], err = c.Has(gctx, ds[i]); err != nil {
+				if ok[i], err = look(gctx, ds[i]); err != nil {
 					return err
 				}
 			}

@@ -10,8 +10,6 @@ import (
 	"slices"
 	"strings"
 
-	"golang.org/x/sync/errgroup"
-
 	"ctrx/internal/errs"
 	"ctrx/internal/fsx"
 )
@@ -159,8 +157,8 @@ func BadName(name string) string {
 // checkNames refuses a folder with a file that no checkout would write.
 func (o DirObject) checkNames() error {
 	for _, e := range o {
-		if why := BadName(e.RelPath); why != "" {
-			return errs.New(errs.ProjectFile, "refused to keep %q: %s", e.RelPath, why)
+		if err := keepable(e.RelPath); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -219,7 +217,7 @@ func (k *checkout) scan(ctx context.Context) error {
 	case info.IsDir():
 		return k.scanDir(ctx)
 	}
-	f := found{info: info, link: info.Mode()&fs.ModeSymlink != 0}
+	f := found{stamp: fsx.StampOf(info), link: info.Mode()&fs.ModeSymlink != 0}
 	if f.link {
 		target, err := os.Stat(k.abs)
 		switch {
@@ -228,11 +226,11 @@ func (k *checkout) scan(ctx context.Context) error {
 		case target.IsDir():
 			return k.scanDirLink(ctx)
 		default:
-			f.info = target
+			f.stamp = fsx.StampOf(target)
 		}
 	}
-	if !f.broken && !f.info.Mode().IsRegular() {
-		return errs.New(errs.Conflict, "%s is neither a file nor a folder (%s)", k.abs, f.info.Mode().Type())
+	if !f.broken && !f.stamp.Mode.IsRegular() {
+		return errs.New(errs.Conflict, "%s is neither a file nor a folder (%s)", k.abs, f.stamp.Mode.Type())
 	}
 	out, err := k.cache.hasher.files(ctx, k.abs, []found{f})
 	if err != nil {
@@ -375,159 +373,4 @@ func lostText(abs string, lost []string) string {
 		names = append(names, join(abs, rel))
 	}
 	return "content that is not in the cache would be lost: " + strings.Join(names, ", ")
-}
-
-// apply changes the workspace.
-func (k *checkout) apply(ctx context.Context) error {
-	for _, rel := range k.unlink {
-		if err := k.ws.Remove(join(k.base, rel)); err != nil {
-			return err
-		}
-	}
-	// Publishing comes before deleting, except where a file stands in the
-	// place of a folder or the other way round.
-	first := k.inTheWay()
-	if first {
-		if err := k.removeAll(); err != nil {
-			return err
-		}
-	}
-	if err := k.writeAll(ctx); err != nil {
-		return err
-	}
-	if !first {
-		if err := k.removeAll(); err != nil {
-			return err
-		}
-	}
-	for _, rel := range k.temps {
-		k.ws.Remove(join(k.base, rel))
-	}
-	k.out.Created = k.absent && (k.isDir || len(k.write) > 0)
-	k.out.Relinked = len(k.relink)
-	if k.isDir || k.opts.CopyOnly || !k.opts.IsExec || len(k.out.Missing) > 0 {
-		return nil
-	}
-	return normalMode(k.ws, k.base, true)
-}
-
-// inTheWay tells whether something must be removed before the target can be
-// written.
-func (k *checkout) inTheWay() bool {
-	removed := make(map[string]struct{}, len(k.remove))
-	for _, r := range k.remove {
-		removed[r] = struct{}{}
-	}
-	if _, file := removed[""]; file {
-		return true
-	}
-	for _, e := range k.write {
-		if _, dir := k.dirs[e.RelPath]; dir {
-			return true
-		}
-		for p := parentOf(e.RelPath); p != ""; p = parentOf(p) {
-			if _, file := removed[p]; file {
-				return true
-			}
-		}
-	}
-	return false
-}
-
-func parentOf(rel string) string {
-	i := strings.LastIndexByte(rel, '/')
-	return rel[:max(i, 0)]
-}
-
-// removeAll removes files that do not belong to the target, and the folders
-// that this leaves empty.
-func (k *checkout) removeAll() error {
-	emptied := map[string]struct{}{}
-	for _, rel := range k.remove {
-		if err := k.ws.Remove(join(k.base, rel)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
-		k.out.Deleted = append(k.out.Deleted, rel)
-		for p := parentOf(rel); p != ""; p = parentOf(p) {
-			emptied[p] = struct{}{}
-		}
-	}
-	for _, e := range k.target {
-		for p := parentOf(e.RelPath); p != ""; p = parentOf(p) {
-			delete(emptied, p)
-		}
-		if _, dir := k.dirs[e.RelPath]; dir {
-			for d := range k.dirs { // a folder in the place of a file goes whole
-				if d == e.RelPath || e.RelPath == "" || strings.HasPrefix(d, e.RelPath+"/") {
-					emptied[d] = struct{}{}
-				}
-			}
-		}
-	}
-	dirs := make([]string, 0, len(emptied))
-	for d := range emptied {
-		dirs = append(dirs, d)
-	}
-	slices.SortFunc(dirs, func(a, b string) int { return comparePaths(b, a) })
-	for _, d := range dirs {
-		// Folders with ignored files stay. Where such a folder is in the way,
-		// writing the file says so.
-		k.ws.Remove(join(k.base, d))
-	}
-	return nil
-}
-
-// writeAll makes the missing and differing files.
-func (k *checkout) writeAll(ctx context.Context) error {
-	top := k.base
-	if !k.isDir {
-		top = filepath.Dir(k.base)
-	}
-	if err := k.ws.MkdirAll(top, 0o777); err != nil {
-		return err
-	}
-	var total int64
-	todo := append(slices.Clone(k.write), k.relink...)
-	made := map[string]struct{}{}
-	for _, e := range todo {
-		if p := parentOf(e.RelPath); p != "" {
-			if _, ok := made[p]; !ok {
-				made[p] = struct{}{}
-				if err := k.ws.MkdirAll(join(k.base, p), 0o777); err != nil {
-					return err
-				}
-			}
-		}
-		if info, err := os.Lstat(k.cache.Path(e.MD5)); err == nil {
-			total += info.Size()
-		}
-	}
-	m := newMeter(k.cache.opts.Sink, "checkout", "B", total)
-	defer m.finish()
-	var later settling
-	g, gctx := errgroup.WithContext(ctx)
-	g.SetLimit(k.cache.opts.Jobs)
-	for _, e := range todo {
-		g.Go(func() error {
-			if gctx.Err() != nil {
-				return context.Cause(gctx)
-			}
-			if err := k.link.place(gctx, e.MD5, join(k.base, e.RelPath), k.opts.IsExec && !k.isDir, m); err != nil {
-				return err
-			}
-			later.add(join(k.abs, e.RelPath), e.MD5)
-			return nil
-		})
-	}
-	if err := g.Wait(); err != nil {
-		return err
-	}
-	for _, e := range k.write {
-		if was, there := k.present[e.RelPath]; there && was.digest != "" {
-			k.out.Modified = append(k.out.Modified, e.RelPath)
-		} else {
-			k.out.Added = append(k.out.Added, e.RelPath)
-		}
-	}
-	return later.record(ctx, k.cache.opts.State, k.cache.alg)
 }

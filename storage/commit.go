@@ -3,8 +3,6 @@ package storage
 import (
 	"bytes"
 	"context"
-	"crypto/md5"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -38,7 +36,7 @@ const bigObject = 8 << 20
 // Batches end after so many objects or bytes, so that a run that is killed has
 // most of its work marked as checked.
 const (
-	batchObjects = 4096
+	batchObjects = 16384
 	batchBytes   = 256 << 20
 )
 
@@ -74,41 +72,69 @@ func (c *Cache) storeTree(ctx context.Context, abs string, t Tree) error {
 		members = DirObject{{MD5: t.Digest}}
 	}
 	if err := members.checkNames(); err != nil { // what no checkout would write is not kept either
-		return errs.Hint(err, "rename the file, or name it in .dvcignore")
+		return errs.Hint(err, renameHint)
 	}
-	have, err := c.hasAll(ctx, memberDigests(members))
+	todo, err := c.unstored(ctx, members, t)
 	if err != nil {
 		return err
+	}
+	if err := c.storeFiles(ctx, abs, todo); err != nil || !t.IsDir() {
+		return err
+	}
+	return c.storeDir(ctx, t.Dir, t.Digest)
+}
+
+// unstored lists one member for each content that the cache lacks.
+func (c *Cache) unstored(ctx context.Context, members DirObject, t Tree) ([]DirEntry, error) {
+	var ask DirObject
+	for i, e := range members {
+		if t.home != c.objectsDir() || !t.seen[i].stored {
+			ask = append(ask, e)
+		}
+	}
+	have, err := c.hasAll(ctx, memberDigests(ask))
+	if err != nil {
+		return nil, err
+	}
+	var todo []DirEntry
+	for _, e := range ask {
+		if !have[e.MD5] {
+			have[e.MD5] = true
+			todo = append(todo, e)
+		}
+	}
+	return todo, nil
+}
+
+// storeFiles stores the content of files below abs.
+func (c *Cache) storeFiles(ctx context.Context, abs string, todo []DirEntry) error {
+	if len(todo) == 0 {
+		return nil
 	}
 	b, err := c.newBatch()
 	if err != nil {
 		return err
 	}
 	m := newMeter(c.opts.Sink, "cache", "B", 0)
-	for _, e := range members {
-		if info, err := os.Stat(join(abs, e.RelPath)); err == nil && !have[e.MD5] {
+	var sizes []int64
+	for _, e := range todo {
+		if info, err := os.Stat(join(abs, e.RelPath)); err == nil {
 			m.total += info.Size()
+			sizes = append(sizes, info.Size())
 		}
+	}
+	if err := c.roomFor(sizes, join(abs, todo[0].RelPath)); err != nil {
+		return err
 	}
 	defer m.finish()
-	g, gctx := errgroup.WithContext(ctx)
-	g.SetLimit(c.opts.Jobs)
-	for _, e := range members {
-		if have[e.MD5] {
-			continue
-		}
-		have[e.MD5] = true
-		g.Go(func() error { return b.storeFile(gctx, join(abs, e.RelPath), e.MD5, m) })
-	}
-	err = g.Wait()
+	err = each(ctx, c.opts.Jobs, len(todo), func(ctx context.Context, i int) error {
+		return b.storeFile(ctx, join(abs, todo[i].RelPath), todo[i].MD5, m)
+	})
 	// What is stored is worth marking also when another file failed.
 	if e := b.finish(); err == nil {
 		err = e
 	}
-	if err != nil || !t.IsDir() {
-		return err
-	}
-	return c.storeDir(ctx, t.Dir, t.Digest)
+	return err
 }
 
 // storeDir stores a directory object whose members are all stored.
@@ -150,6 +176,8 @@ type batch struct {
 	mu    sync.Mutex
 	names []string // renamed into place, not flushed, not marked
 	bytes int64
+
+	marking errgroup.Group // one flush at a time, beside the work
 }
 
 func (c *Cache) newBatch() (*batch, error) {
@@ -157,7 +185,9 @@ func (c *Cache) newBatch() (*batch, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &batch{cache: c, root: r}, nil
+	b := &batch{cache: c, root: r}
+	b.marking.SetLimit(1)
+	return b, nil
 }
 
 // storeFile puts the content of the file at path into the cache as d.
@@ -196,15 +226,8 @@ func changedError(path string) error {
 // clone shares the blocks of src and checks the result. done is false if the
 // file system cannot do that.
 func (b *batch) clone(ctx context.Context, src *os.File, d Digest, name string, m *meter) (done bool, err error) {
-	if b.cache.noReflink.Load() {
-		return false, nil
-	}
-	t, err := b.root.CreateClone(src, name, 0o666)
-	if errors.Is(err, errors.ErrUnsupported) {
-		b.cache.noReflink.Store(true)
-		return false, nil
-	}
-	if err != nil {
+	t, err := b.cloneOf(src, name)
+	if t == nil || err != nil {
 		return false, err
 	}
 	defer t.Discard()
@@ -226,7 +249,7 @@ func (b *batch) write(ctx context.Context, name string, d Digest, r io.Reader, m
 		return "", err
 	}
 	defer t.Discard()
-	got, n, err := b.cache.hasher.copy(ctx, t, r, m)
+	got, n, err := b.cache.hasher.copy(ctx, &flushing{Temp: t}, r, m)
 	if err != nil {
 		return "", err
 	}
@@ -242,14 +265,15 @@ func (b *batch) publish(t *fsx.Temp, name string, size int64) error {
 	if big {
 		durability = fsx.Flushed
 	}
-	if err := t.Publish(durability); err != nil {
+	if err := t.PublishAs(name, durability); err != nil {
 		return err
 	}
 	return b.stored(name, size, big)
 }
 
 // stored takes note of an object that is in place; flushed ones are marked at
-// once.
+// once. When there are enough of the others, they are flushed and marked while
+// the work goes on.
 func (b *batch) stored(name string, size int64, flushed bool) error {
 	if flushed {
 		return b.protect(name)
@@ -263,16 +287,20 @@ func (b *batch) stored(name string, size int64, flushed bool) error {
 		b.names, b.bytes = nil, 0
 	}
 	b.mu.Unlock()
-	return b.mark(due)
+	if due != nil {
+		b.marking.Go(func() error { return b.mark(due) })
+	}
+	return nil
 }
 
 // finish flushes and marks what is left.
 func (b *batch) finish() error {
+	err := b.marking.Wait()
 	b.mu.Lock()
 	due := b.names
 	b.names, b.bytes = nil, 0
 	b.mu.Unlock()
-	return b.mark(due)
+	return errors.Join(err, b.mark(due))
 }
 
 func (b *batch) mark(names []string) error {
@@ -291,60 +319,18 @@ func (b *batch) mark(names []string) error {
 }
 
 // protect marks an object as whole. A file system that keeps no modes is no
-// reason to fail: its objects are hashed before use.
+// reason to fail: its objects are hashed before use. Another process may have
+// removed the object since.
 func (b *batch) protect(name string) error {
-	err := b.root.Chmod(name, objectMode)
+	dir, base, err := b.cache.shelf(digestOf(name), false)
+	if err == nil {
+		err = dir.Chmod(base, objectMode)
+	}
 	if errors.Is(err, fs.ErrPermission) || errors.Is(err, errors.ErrUnsupported) {
 		return nil
 	}
 	return err
 }
 
-// copy copies r to w and gives the digest and length of what was copied.
-func (h *Hasher) copy(ctx context.Context, w io.Writer, r io.Reader, m *meter) (Digest, int64, error) {
-	d, n, err := h.read(ctx, io.TeeReader(r, w), m)
-	return d, n, fsx.FullDisk(err)
-}
-
-// sum computes a digest of what is written to it.
-type sum struct {
-	alg Algorithm
-	md5 interface {
-		io.Writer
-		Sum([]byte) []byte
-	}
-	block []byte // MD5Dos2Unix: not yet a whole block
-	n     int64
-}
-
-func (c *Cache) newSum() *sum { return &sum{alg: c.alg, md5: md5.New()} }
-
-// Write takes content. It never fails.
-func (s *sum) Write(p []byte) (int, error) {
-	s.n += int64(len(p))
-	if s.alg != MD5Dos2Unix {
-		return s.md5.Write(p)
-	}
-	n := len(p)
-	for len(p) > 0 {
-		k := min(hashBlock-len(s.block), len(p))
-		s.block = append(s.block, p[:k]...)
-		p = p[k:]
-		if len(s.block) == hashBlock {
-			s.md5.Write(dos2unix(s.block))
-			s.block = s.block[:0]
-		}
-	}
-	return n, nil
-}
-
-func (s *sum) digest() Digest {
-	s.md5.Write(dos2unix(s.block))
-	s.block = nil
-	return Digest(hex.EncodeToString(s.md5.Sum(nil)))
-}
-
-func digestBytes(data []byte) Digest {
-	sum := md5.Sum(data)
-	return Digest(hex.EncodeToString(sum[:]))
-}
+// digestOf is the opposite of Cache.name.
+func digestOf(name string) Digest { return Digest(name[:2] + name[3:]) }

@@ -36,6 +36,20 @@ func (o DirObject) Sort() {
 // comparePaths compares by code points as Python does, where a byte that is no
 // UTF-8 stands for a lone surrogate.
 func comparePaths(a, b string) int {
+	// Nearly always the first byte that differs decides, and it is ASCII.
+	n := min(len(a), len(b))
+	for i := range n {
+		if a[i] != b[i] {
+			if a[i] < utf8.RuneSelf && b[i] < utf8.RuneSelf {
+				return cmp.Compare(a[i], b[i])
+			}
+			n = -1
+			break
+		}
+	}
+	if n >= 0 && (len(a) == n || a[n] < utf8.RuneSelf) && (len(b) == n || b[n] < utf8.RuneSelf) {
+		return cmp.Compare(len(a), len(b))
+	}
 	if utf8.ValidString(a) && utf8.ValidString(b) {
 		return cmp.Compare(a, b)
 	}
@@ -63,7 +77,7 @@ func pythonRunes(s string) []rune {
 func (o DirObject) Encode() []byte { return o.encode("md5") }
 
 func (o DirObject) encode(name string) []byte {
-	if !slices.IsSortedFunc(o, func(a, b DirEntry) int { return comparePaths(a.RelPath, b.RelPath) }) {
+	if !o.sorted() {
 		o = slices.Clone(o)
 		o.Sort()
 	}
@@ -149,6 +163,74 @@ func (o DirObject) DigestOf(name string) Digest {
 // leave the folder or occur twice, and a file that is also a folder. Such an
 // error has the kind DataCorrupt.
 func ParseDir(data []byte) (DirObject, error) {
+	o, ok := parsePlain(string(data))
+	if !ok {
+		var err error
+		if o, err = parseAny(data); err != nil {
+			return nil, err
+		}
+	}
+	for _, e := range o {
+		if !e.MD5.Valid() || e.MD5.IsDir() {
+			return nil, errs.New(errs.DataCorrupt, "directory object: %q has no valid md5", e.RelPath)
+		}
+		if !validRelPath(e.RelPath) {
+			return nil, errs.New(errs.DataCorrupt, "directory object: the path %q is not one of a file inside the folder", e.RelPath)
+		}
+	}
+	if !o.sorted() {
+		o.Sort()
+	}
+	return o, o.checkPaths()
+}
+
+// parsePlain reads what Encode writes for paths without escapes, which is nearly
+// every directory object there is. ok is false for anything else.
+func parsePlain(text string) (o DirObject, ok bool) {
+	const before, between, after = `{"md5": "`, `", "relpath": "`, `"}`
+	rest, ok := strings.CutPrefix(text, "[")
+	if !ok || strings.IndexByte(text, '\\') >= 0 || !isPrintable(text) {
+		return nil, false
+	}
+	o = make(DirObject, 0, strings.Count(text, between))
+	for rest != "]" {
+		if len(o) > 0 {
+			if rest, ok = strings.CutPrefix(rest, ", "); !ok {
+				return nil, false
+			}
+		}
+		if rest, ok = strings.CutPrefix(rest, before); !ok || len(rest) < 32 {
+			return nil, false
+		}
+		e := DirEntry{MD5: Digest(rest[:32])}
+		if rest, ok = strings.CutPrefix(rest[32:], between); !ok {
+			return nil, false
+		}
+		end := strings.IndexByte(rest, '"')
+		if end < 0 {
+			return nil, false
+		}
+		e.RelPath = rest[:end]
+		if rest, ok = strings.CutPrefix(rest[end:], after); !ok {
+			return nil, false
+		}
+		o = append(o, e)
+	}
+	return o, true
+}
+
+// isPrintable tells whether a text is ASCII without control characters.
+func isPrintable(s string) bool {
+	for i := range len(s) {
+		if s[i] < 0x20 || s[i] >= utf8.RuneSelf {
+			return false
+		}
+	}
+	return true
+}
+
+// parseAny reads any JSON that says the same.
+func parseAny(data []byte) (DirObject, error) {
 	var raw []struct {
 		MD5     Digest          `json:"md5"`
 		RelPath json.RawMessage `json:"relpath"`
@@ -162,16 +244,9 @@ func ParseDir(data []byte) (DirObject, error) {
 		if err != nil {
 			return nil, errs.New(errs.DataCorrupt, "directory object, entry %d: %w", i, err)
 		}
-		if !e.MD5.Valid() || e.MD5.IsDir() {
-			return nil, errs.New(errs.DataCorrupt, "directory object: %q has no valid md5", rel)
-		}
-		if !validRelPath(rel) {
-			return nil, errs.New(errs.DataCorrupt, "directory object: the path %q is not one of a file inside the folder", rel)
-		}
 		o[i] = DirEntry{MD5: e.MD5, RelPath: rel}
 	}
-	o.Sort()
-	return o, o.checkPaths()
+	return o, nil
 }
 
 func validRelPath(rel string) bool {
@@ -183,23 +258,34 @@ func validRelPath(rel string) bool {
 	return true
 }
 
-// checkPaths finds paths that occur twice or below another file.
+func (o DirObject) sorted() bool {
+	return slices.IsSortedFunc(o, func(a, b DirEntry) int { return comparePaths(a.RelPath, b.RelPath) })
+}
+
+// checkPaths finds paths that occur twice or below another file. o is sorted.
 func (o DirObject) checkPaths() error {
-	files := make(map[string]struct{}, len(o))
-	for _, e := range o {
-		if _, twice := files[e.RelPath]; twice {
+	parent := ""
+	for i, e := range o {
+		if i > 0 && o[i-1].RelPath == e.RelPath {
 			return errs.New(errs.DataCorrupt, "directory object: the path %q occurs twice", e.RelPath)
 		}
-		files[e.RelPath] = struct{}{}
-	}
-	for _, e := range o {
-		for i := strings.LastIndexByte(e.RelPath, '/'); i > 0; i = strings.LastIndexByte(e.RelPath[:i], '/') {
-			if _, file := files[e.RelPath[:i]]; file {
-				return errs.New(errs.DataCorrupt, "directory object: %q is a file and a folder", e.RelPath[:i])
+		at := strings.LastIndexByte(e.RelPath, '/')
+		if at < 0 || e.RelPath[:at] == parent {
+			continue
+		}
+		parent = e.RelPath[:at]
+		for p := parent; p != ""; p = parentOf(p) {
+			if _, file := o.find(p); file {
+				return errs.New(errs.DataCorrupt, "directory object: %q is a file and a folder", p)
 			}
 		}
 	}
 	return nil
+}
+
+// find gives the place of a path. o is sorted.
+func (o DirObject) find(rel string) (int, bool) {
+	return slices.BinarySearchFunc(o, rel, func(e DirEntry, rel string) int { return comparePaths(e.RelPath, rel) })
 }
 
 // parseJSONString decodes a JSON string, keeping lone surrogates of the range

@@ -13,12 +13,13 @@ import (
 	"path/filepath"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
-	"ctrx/internal/errs"
 	"ctrx/internal/event"
+	"ctrx/internal/fsx"
 )
 
 // Tree is the content of a file or folder: what a hashing found.
@@ -27,10 +28,18 @@ type Tree struct {
 	Meta
 	Dir DirObject // nil for a file
 
-	// prints are the fingerprints of the members as they were hashed, in the
-	// order of Dir (one for a file). They let Commit see a file that changed
-	// since. nil where a Tree was not made by a Hasher.
-	prints []fingerprint
+	// seen tells of the members as they were hashed, in the order of Dir (one
+	// for a file). nil where a Tree was not made by a Hasher.
+	seen []seen
+	// home is the folder of the cache that the members marked stored are in.
+	home string
+}
+
+// seen is what is known of a file from when it was hashed.
+type seen struct {
+	print  fingerprint // lets Commit see a file that changed since
+	own    bool        // a file by itself, no link
+	stored bool        // the content is in the cache that the Tree names
 }
 
 // Matches tells whether the content is the one that was recorded.
@@ -93,21 +102,19 @@ func (h *Hasher) Hash(ctx context.Context, path string, ignore Ignore) (Tree, er
 
 func (h *Hasher) hashFile(ctx context.Context, abs string, info fs.FileInfo, link bool) (Tree, error) {
 	if !info.Mode().IsRegular() {
-		return Tree{}, errs.New(errs.Failed, "%s is neither a file nor a folder (%s)", abs, info.Mode().Type())
+		return Tree{}, notFile(abs, info.Mode().Type())
 	}
-	t := Tree{Meta: Meta{IsExec: info.Mode()&0o111 != 0}}
+	f := found{stamp: fsx.StampOf(info), link: link}
 	// Nearly always the answer is known: no reader is started for that.
-	print := fingerprintOf(info)
-	d, known := h.state.lookup(abs, h.alg, print)
-	if !known {
-		out, err := h.files(ctx, abs, []found{{info: info, link: link}})
-		if err != nil {
-			return Tree{}, err
-		}
-		d, print = out[0].digest, out[0].print
+	print := printOf(f.stamp)
+	if d, known := h.state.lookup(abs, h.alg, print); known {
+		return fileTree(f, hashed{digest: d, print: print}), nil
 	}
-	t.Digest, t.Size, t.prints = d, print.size, []fingerprint{print}
-	return t, nil
+	out, err := h.files(ctx, abs, []found{f})
+	if err != nil {
+		return Tree{}, err
+	}
+	return fileTree(f, out[0]), nil
 }
 
 func (h *Hasher) hashDir(ctx context.Context, abs string, ignore Ignore) (Tree, error) {
@@ -119,15 +126,28 @@ func (h *Hasher) hashDir(ctx context.Context, abs string, ignore Ignore) (Tree, 
 	if err != nil {
 		return Tree{}, err
 	}
-	t := Tree{Dir: make(DirObject, len(out)), prints: make([]fingerprint, len(out))}
-	for i, f := range out {
-		t.Dir[i] = DirEntry{MD5: f.digest, RelPath: w.files[i].rel}
-		t.prints[i] = f.print
-		t.Size += f.print.size
+	return dirTree(w.files, out), nil
+}
+
+// fileTree is the Tree of a file.
+func fileTree(f found, h hashed) Tree {
+	return Tree{
+		Digest: h.digest, Meta: Meta{Size: h.print.size, IsExec: f.stamp.Mode&0o111 != 0},
+		seen: []seen{{print: h.print, own: f.own(), stored: h.stored}},
+	}
+}
+
+// dirTree is the Tree of a folder with the given files.
+func dirTree(files []found, out []hashed) Tree {
+	t := Tree{Dir: make(DirObject, len(out)), seen: make([]seen, len(out))}
+	for i, h := range out {
+		t.Dir[i] = DirEntry{MD5: h.digest, RelPath: files[i].rel}
+		t.seen[i] = seen{print: h.print, own: files[i].own(), stored: h.stored}
+		t.Size += h.print.size
 	}
 	t.NFiles = len(out)
 	t.Digest = t.Dir.Digest()
-	return t, nil
+	return t
 }
 
 // Changed tells whether the content at path is another than the recorded one.
@@ -158,11 +178,18 @@ func (h *Hasher) Changed(ctx context.Context, path string, recorded Digest, size
 type hashed struct {
 	digest Digest
 	print  fingerprint
+	stored bool // its content is in the cache
 }
 
 // files hashes the files below root (or root itself, where rel is empty), and
 // gives the results in the same order. Broken links get no digest.
 func (h *Hasher) files(ctx context.Context, root string, files []found) ([]hashed, error) {
+	return h.filesBy(ctx, root, files, h.file)
+}
+
+// filesBy is files with another way to get the digest of a file that is not
+// known yet.
+func (h *Hasher) filesBy(ctx context.Context, root string, files []found, by func(ctx context.Context, path string, f found, m *meter) (hashed, error)) ([]hashed, error) {
 	out := make([]hashed, len(files))
 	var todo, fresh []int
 	var bytes, freshBytes int64
@@ -171,38 +198,58 @@ func (h *Hasher) files(ctx context.Context, root string, files []found) ([]hashe
 		if f.broken {
 			continue
 		}
-		p := fingerprintOf(f.info)
+		p := printOf(f.stamp)
 		if d, ok := h.state.lookup(join(root, f.rel), h.alg, p); ok {
 			out[i] = hashed{digest: d, print: p}
 			continue
 		}
-		bytes += f.info.Size()
-		if settled(f.info.ModTime(), now) {
+		bytes += f.stamp.Size
+		if settled(time.Unix(0, f.stamp.MTime), now) {
 			todo = append(todo, i)
 		} else {
 			fresh = append(fresh, i)
-			freshBytes += f.info.Size()
+			freshBytes += f.stamp.Size
 		}
 	}
 	m := newMeter(h.sink, "hash", "B", bytes)
 	defer m.finish()
-	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(h.jobs)
 	wait := freshBytes >= worthWaiting && h.state != nil
-	for n, i := range append(todo, fresh...) {
+	settledFiles := len(todo)
+	todo = append(todo, fresh...)
+	return out, each(ctx, h.jobs, len(todo), func(ctx context.Context, n int) error {
+		f := files[todo[n]]
+		if wait && n >= settledFiles {
+			if err := waitSettled(ctx, time.Unix(0, f.stamp.MTime)); err != nil {
+				return err
+			}
+		}
+		var err error
+		out[todo[n]], err = by(ctx, join(root, f.rel), f, m)
+		return err
+	})
+}
+
+// each calls do for 0 to n-1, several at a time, until one call fails.
+func each(ctx context.Context, jobs, n int, do func(ctx context.Context, i int) error) error {
+	g, ctx := errgroup.WithContext(ctx)
+	var next atomic.Int64
+	for range min(jobs, n) {
 		g.Go(func() error {
-			path := join(root, files[i].rel)
-			if wait && n >= len(todo) {
-				if err := waitSettled(ctx, files[i].info.ModTime()); err != nil {
+			for {
+				i := int(next.Add(1)) - 1
+				if i >= n {
+					return nil
+				}
+				if ctx.Err() != nil {
+					return context.Cause(ctx)
+				}
+				if err := do(ctx, i); err != nil {
 					return err
 				}
 			}
-			var err error
-			out[i], err = h.file(ctx, path, m)
-			return err
 		})
 	}
-	return out, g.Wait()
+	return g.Wait()
 }
 
 func join(root, rel string) string {
@@ -230,34 +277,53 @@ func waitSettled(ctx context.Context, mtime time.Time) error {
 }
 
 // file reads one file, and remembers its digest if that is safe.
-func (h *Hasher) file(ctx context.Context, path string, m *meter) (hashed, error) {
-	f, err := os.Open(path)
+func (h *Hasher) file(ctx context.Context, path string, f found, m *meter) (hashed, error) {
+	start := h.now()
+	if f.stamp.Size < hashBlock && h.alg == MD5 {
+		block := h.pool.Get().(*[]byte)
+		defer h.pool.Put(block)
+		n, after, err := fsx.ReadInto(path, *block)
+		if err != nil {
+			return hashed{}, fmt.Errorf("hash: %w", err)
+		}
+		if n < hashBlock {
+			m.add(int64(n))
+			d := digestBytes((*block)[:n])
+			return hashed{digest: d, print: h.remember(path, printOf(f.stamp), printOf(after), int64(n), start, d)}, nil
+		}
+	}
+	r, err := os.Open(path)
 	if err != nil {
 		return hashed{}, fmt.Errorf("hash: %w", err)
 	}
-	defer f.Close()
-	before, err := f.Stat()
-	if err != nil {
-		return hashed{}, fmt.Errorf("hash: %w", err)
-	}
-	start := time.Now()
-	if h.state != nil {
-		start = h.state.now()
-	}
-	d, n, err := h.read(ctx, f, m)
+	defer r.Close()
+	d, n, err := h.read(ctx, r, m)
 	if err != nil {
 		return hashed{}, fmt.Errorf("hash %s: %w", path, err)
 	}
-	after, err := f.Stat()
+	after, err := r.Stat()
 	if err != nil {
 		return hashed{}, fmt.Errorf("hash: %w", err)
 	}
-	p := fingerprintOf(before)
-	if p == fingerprintOf(after) && p.size == n && settled(before.ModTime(), start) {
-		h.state.record(path, h.alg, p, d)
+	return hashed{digest: d, print: h.remember(path, printOf(f.stamp), fingerprintOf(after), n, start, d)}, nil
+}
+
+func (h *Hasher) now() time.Time {
+	if h.state == nil {
+		return time.Time{}
 	}
-	p.size = n
-	return hashed{digest: d, print: p}, nil
+	return h.state.now()
+}
+
+// remember records the digest of n bytes of a file whose reading began at start,
+// if the file was the same before and after. It gives the fingerprint of what
+// was read.
+func (h *Hasher) remember(path string, before, after fingerprint, n int64, start time.Time, d Digest) fingerprint {
+	if before == after && before.size == n && settled(time.Unix(0, before.mtime), start) {
+		h.state.record(path, h.alg, before, d)
+	}
+	before.size = n
+	return before
 }
 
 // read hashes a stream in pieces, and gives the number of bytes read.

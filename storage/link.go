@@ -83,10 +83,7 @@ func (l *linker) place(ctx context.Context, d Digest, name string, exec bool, m 
 }
 
 func (l *linker) try(ctx context.Context, t LinkType, d Digest, name string, exec bool, m *meter) error {
-	perm := fs.FileMode(0o666)
-	if exec {
-		perm = 0o766 // like DVC, only the user's bit
-	}
+	perm := copyMode(exec)
 	if t == Copy {
 		return l.copy(ctx, d, name, perm, m)
 	}
@@ -115,6 +112,15 @@ func (l *linker) try(ctx context.Context, t LinkType, d Digest, name string, exe
 	return err
 }
 
+// copyMode is the mode of a workspace file of its own, before the umask: like
+// DVC, exec sets the user's bit only.
+func copyMode(exec bool) fs.FileMode {
+	if exec {
+		return 0o766
+	}
+	return 0o666
+}
+
 func (l *linker) empty(name string, perm fs.FileMode) error {
 	t, err := l.ws.Create(name, perm)
 	if err != nil {
@@ -141,17 +147,28 @@ func (l *linker) copy(ctx context.Context, d Digest, name string, perm fs.FileMo
 		return err
 	}
 	if string(got) != d.Hex() {
-		return errs.Hint(errs.New(errs.DataCorrupt, "the cache object %s is corrupt", l.cache.Path(d)),
-			"remove that file, then `ctrx fetch` it again")
+		return l.corrupt(d)
 	}
 	// No flush: what is lost in a power cut is in the cache.
 	return t.Publish(fsx.Fast)
+}
+
+func (l *linker) corrupt(d Digest) error {
+	return errs.Hint(errs.New(errs.DataCorrupt, "the cache object %s is corrupt", l.cache.Path(d)),
+		"remove that file, then `ctrx fetch` it again")
 }
 
 // linkUnsupported tells the errors that mean "this kind of link does not work
 // here".
 func linkUnsupported(err error) bool {
 	return errors.Is(err, errors.ErrUnsupported) || isLinkRefused(err)
+}
+
+// wantsOwn tells whether the first link type that may work makes files of their
+// own, so that any such file of the right content is in place.
+func (l *linker) wantsOwn() bool {
+	i := int(l.first.Load())
+	return i < len(l.types) && (l.types[i] == Copy || l.types[i] == Reflink)
 }
 
 // placed tells whether the workspace file is already what the first link type

@@ -1,6 +1,7 @@
 package storage
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -182,19 +183,15 @@ func (p *push) plan(ctx context.Context) (files, dirs []Digest, err error) {
 
 // size of a local object in bytes; only for progress.
 func (p *push) size(d Digest) int64 {
-	name, err := p.Cache.name(d)
+	dir, name, err := p.Cache.shelf(d, false)
 	if err != nil {
 		return 0
 	}
-	r, err := p.Cache.open(false)
+	s, err := dir.Lstat(name)
 	if err != nil {
 		return 0
 	}
-	info, err := r.Lstat(name)
-	if err != nil {
-		return 0
-	}
-	return info.Size()
+	return s.Size
 }
 
 // upload puts the objects, several at a time.
@@ -222,6 +219,16 @@ func (p *push) upload(ctx context.Context, ds []Digest, m *meter) error {
 }
 
 func (p *push) put(ctx context.Context, d Digest, m *meter) (int64, error) {
+	block := p.Cache.hasher.pool.Get().(*[]byte)
+	defer p.Cache.hasher.pool.Put(block)
+	if data, ok := p.Cache.read(d, *block); ok {
+		n := int64(len(data))
+		if err := p.Remote.Put(ctx, p.key(d), bytes.NewReader(data), n); err != nil {
+			return 0, err
+		}
+		m.add(n)
+		return n, nil
+	}
 	f, err := p.Cache.Open(d)
 	if err != nil {
 		return 0, err

@@ -29,9 +29,12 @@ type incoming struct {
 	d    Digest
 	name string
 
-	t       *fsx.Temp // nil until the first byte
+	head    *[]byte   // content of an object that may turn out to be small
+	size    int       // bytes in head
+	t       *fsx.Temp // nil while all of it is in head
 	sum     *sum
-	partial bool // t lies in partialDir
+	sent    int64 // bytes that the disk was asked to take
+	partial bool  // t lies in partialDir
 	etag    string
 }
 
@@ -43,10 +46,8 @@ func (b *batch) receive(ctx context.Context, d Digest, fill func(in *incoming) e
 	if err != nil {
 		return err
 	}
-	if err := b.cache.mkdir(b.root, name); err != nil {
-		return err
-	}
-	in := &incoming{b: b, d: d, name: name, sum: b.cache.newSum()}
+	in := &incoming{b: b, d: d, name: name, head: b.cache.hasher.pool.Get().(*[]byte), sum: b.cache.newSum()}
+	defer b.cache.hasher.pool.Put(in.head)
 	if b.resume {
 		if err := in.find(ctx); err != nil {
 			return err
@@ -62,7 +63,13 @@ func (b *batch) receive(ctx context.Context, d Digest, fill func(in *incoming) e
 		in.leave(ctx, err)
 		return err
 	}
+	if in.t == nil {
+		return b.putSmall(d, (*in.head)[:in.size])
+	}
 	n := in.sum.n
+	if err := b.cache.mkdir(b.root, name); err != nil {
+		return err
+	}
 	if err := b.publish(in.t, name, n); err != nil {
 		return err
 	}
@@ -86,29 +93,44 @@ func (in *incoming) take(ctx context.Context, fill func(in *incoming) error) err
 	if err := ctx.Err(); err != nil {
 		return context.Cause(ctx)
 	}
-	if err := in.open(); err != nil { // an object of no bytes
-		return err
-	}
 	if got := in.sum.digest(); string(got) != in.d.Hex() {
 		return errs.New(errs.DataCorrupt, "the content of %s is that of %s", in.d, got)
 	}
 	return nil
 }
 
-func (in *incoming) open() (err error) {
-	if in.t == nil {
-		in.t, err = in.b.root.Create(in.name, 0o666)
+// open begins a file with what came so far.
+func (in *incoming) open() error {
+	if err := in.b.cache.mkdir(in.b.root, in.name); err != nil {
+		return err
 	}
+	t, err := in.b.root.Create(in.name, 0o666)
+	if err != nil {
+		return err
+	}
+	in.t = t
+	_, err = t.Write((*in.head)[:in.size])
 	return err
 }
 
 // Write takes content.
 func (in *incoming) Write(p []byte) (int, error) {
-	if err := in.open(); err != nil {
-		return 0, err
+	if in.t == nil {
+		if in.size+len(p) < hashBlock {
+			in.size += copy((*in.head)[in.size:], p)
+			in.sum.Write(p)
+			return len(p), nil
+		}
+		if err := in.open(); err != nil {
+			return 0, err
+		}
 	}
 	n, err := in.t.Write(p)
 	in.sum.Write(p[:n])
+	if in.sum.n-in.sent >= flushStep {
+		fsx.StartFlush(in.t.File, in.sent, in.sum.n-in.sent)
+		in.sent = in.sum.n
+	}
 	return n, err
 }
 
@@ -171,7 +193,7 @@ func (in *incoming) drop() {
 		in.t.Discard()
 		in.tidy()
 	}
-	in.t, in.partial, in.etag, in.sum = nil, false, "", in.b.cache.newSum()
+	in.t, in.partial, in.etag, in.sum, in.size, in.sent = nil, false, "", in.b.cache.newSum(), 0, 0
 }
 
 // leave ends a failed attempt: what a later one can go on with stays.

@@ -35,17 +35,17 @@ func (c *Cache) relink(ctx context.Context, abs string, t Tree, opts CommitOptio
 	g.SetLimit(c.opts.Jobs)
 	for i, e := range members {
 		name := join(base, e.RelPath)
-		if l.placed(e.MD5, name) {
+		if i < len(t.seen) && t.seen[i].own && l.wantsOwn() || l.placed(e.MD5, name) {
 			continue
 		}
 		g.Go(func() error {
-			if err := c.unchanged(gctx, join(abs, e.RelPath), e.MD5, t.prints, i); err != nil {
+			if err := c.unchanged(gctx, join(abs, e.RelPath), e.MD5, t.seen, i); err != nil {
 				return err
 			}
 			if err := l.place(gctx, e.MD5, name, t.IsExec, m); err != nil {
 				return err
 			}
-			later.add(join(abs, e.RelPath), e.MD5)
+			later.look(join(abs, e.RelPath), e.MD5)
 			return nil
 		})
 	}
@@ -62,15 +62,15 @@ func (c *Cache) relink(ctx context.Context, abs string, t Tree, opts CommitOptio
 
 // unchanged makes sure that a workspace file about to be replaced still has the
 // content that is in the cache.
-func (c *Cache) unchanged(ctx context.Context, path string, d Digest, prints []fingerprint, i int) error {
+func (c *Cache) unchanged(ctx context.Context, path string, d Digest, known []seen, i int) error {
 	info, err := os.Stat(path)
 	if err != nil {
 		return err
 	}
-	if i < len(prints) && prints[i] == fingerprintOf(info) {
+	if i < len(known) && known[i].print == fingerprintOf(info) {
 		return nil
 	}
-	got, err := c.hasher.files(ctx, path, []found{{info: info}})
+	got, err := c.hasher.files(ctx, path, []found{{stamp: fsx.StampOf(info)}})
 	if err != nil {
 		return err
 	}
@@ -131,7 +131,7 @@ type settling struct {
 	mu    sync.Mutex
 	files []settlingFile
 	bytes int64
-	last  time.Time
+	last  int64 // newest time of change, in nanoseconds since 1970
 }
 
 type settlingFile struct {
@@ -140,35 +140,38 @@ type settlingFile struct {
 	print  fingerprint
 }
 
-func (s *settling) add(path string, d Digest) {
+// look adds a file as it lies there.
+func (s *settling) look(path string, d Digest) {
 	info, err := os.Stat(path)
 	if err != nil {
 		return // then it is hashed when it is back
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.files = append(s.files, settlingFile{path, d, fingerprintOf(info)})
-	s.bytes += info.Size()
-	if info.ModTime().After(s.last) {
-		s.last = info.ModTime()
-	}
+	s.add(path, d, printOf(fsx.StampOf(info)))
 }
 
-// record waits for the clock if that pays, and remembers the files that still
-// look as they did.
+func (s *settling) add(path string, d Digest, p fingerprint) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.files = append(s.files, settlingFile{path, d, p})
+	s.bytes += p.size
+	s.last = max(s.last, p.mtime)
+}
+
+// record waits for the clock if that pays, and remembers the files that no later
+// change can leave looking the same.
 func (s *settling) record(ctx context.Context, state *State, alg Algorithm) error {
 	if state == nil || len(s.files) == 0 {
 		return nil
 	}
 	if s.bytes >= worthWaiting {
-		if err := waitSettled(ctx, s.last); err != nil {
+		if err := waitSettled(ctx, time.Unix(0, s.last)); err != nil {
 			return fmt.Errorf("wait for the clock: %w", err)
 		}
 	}
 	now := state.now()
 	for _, f := range s.files {
-		info, err := os.Stat(f.path)
-		if err == nil && fingerprintOf(info) == f.print && settled(info.ModTime(), now) {
+		// A file that was changed since does not look like this any more.
+		if settled(time.Unix(0, f.print.mtime), now) {
 			state.record(f.path, alg, f.print, f.digest)
 		}
 	}
@@ -186,7 +189,7 @@ func (c *Cache) Unprotect(ctx context.Context, path, root string) error {
 	if err != nil {
 		return fmt.Errorf("unprotect: %w", err)
 	}
-	files := []found{{info: info}}
+	files := []found{{stamp: fsx.StampOf(info)}}
 	if info.IsDir() {
 		w := walker{root: abs, lenient: true}
 		if err := w.walk(ctx); err != nil {

@@ -59,9 +59,10 @@ type fingerprint struct {
 	size  int64
 }
 
-func fingerprintOf(info fs.FileInfo) fingerprint {
-	ino, _ := inode(info)
-	return fingerprint{ino: ino, mtime: info.ModTime().UnixNano(), size: info.Size()}
+func fingerprintOf(info fs.FileInfo) fingerprint { return printOf(fsx.StampOf(info)) }
+
+func printOf(s fsx.Stamp) fingerprint {
+	return fingerprint{ino: s.Ino, mtime: s.MTime, size: s.Size}
 }
 
 const (

@@ -26,11 +26,14 @@ const dvcignoreFile = ".dvcignore"
 
 // found is a file below a walked folder.
 type found struct {
-	rel    string      // slash separated
-	info   fs.FileInfo // of the target, for a link
-	link   bool        // a symbolic link
-	broken bool        // a link to nothing; info is that of the link
+	rel    string    // slash separated
+	stamp  fsx.Stamp // of the target, for a link
+	link   bool      // a symbolic link
+	broken bool      // a link to nothing; stamp is that of the link
 }
+
+// own tells whether the file is a file by itself: no link of any kind.
+func (f found) own() bool { return !f.link && f.stamp.Mode.IsRegular() && f.stamp.Links <= 1 }
 
 // walker collects the files of a folder by the rules of dvc-compat 4.4: links
 // to files stand for their content, links to folders are neither entered nor
@@ -65,7 +68,12 @@ func (w *walker) dir(ctx context.Context, g *errgroup.Group, rel string) error {
 		return context.Cause(ctx)
 	}
 	path := filepath.Join(w.root, filepath.FromSlash(rel))
-	entries, err := os.ReadDir(path)
+	folder, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer folder.Close()
+	entries, err := folder.ReadDir(-1)
 	if err != nil {
 		return err
 	}
@@ -97,7 +105,7 @@ func (w *walker) dir(ctx context.Context, g *errgroup.Group, rel string) error {
 			return errs.Hint(errs.New(errs.ProjectFile, "%s: a .dvcignore file may not lie inside a tracked folder", filepath.Join(path, e.Name())),
 				"move its patterns to a .dvcignore file outside of %s", w.root)
 		}
-		if err := here.file(path, sub, e, w.lenient); err != nil {
+		if err := here.file(folder, sub, e, w.lenient); err != nil {
 			return err
 		}
 	}
@@ -110,14 +118,14 @@ func (w *walker) dir(ctx context.Context, g *errgroup.Group, rel string) error {
 	return nil
 }
 
-func (w *walker) file(dir, rel string, e fs.DirEntry, lenient bool) error {
-	path := filepath.Join(dir, e.Name())
+func (w *walker) file(folder *os.File, rel string, e fs.DirEntry, lenient bool) error {
 	f := found{rel: rel, link: e.Type()&fs.ModeSymlink != 0}
 	var err error
-	if f.info, err = e.Info(); err != nil {
+	if f.stamp, err = fsx.LstatIn(folder, e.Name()); err != nil {
 		return err
 	}
 	if f.link {
+		path := filepath.Join(folder.Name(), e.Name())
 		target, err := os.Stat(path)
 		switch {
 		case err != nil && !lenient:
@@ -128,14 +136,18 @@ func (w *walker) file(dir, rel string, e fs.DirEntry, lenient bool) error {
 			w.dirLinks = append(w.dirLinks, rel)
 			return nil
 		default:
-			f.info = target
+			f.stamp = fsx.StampOf(target)
 		}
 	}
-	if !f.broken && !f.info.Mode().IsRegular() {
-		return errs.New(errs.Failed, "%s is neither a file nor a folder (%s)", path, f.info.Mode().Type())
+	if !f.broken && !f.stamp.Mode.IsRegular() {
+		return notFile(filepath.Join(folder.Name(), e.Name()), e.Type())
 	}
 	w.files = append(w.files, f)
 	return nil
+}
+
+func notFile(path string, kind fs.FileMode) error {
+	return errs.New(errs.Failed, "%s is neither a file nor a folder (%s)", path, kind)
 }
 
 func brokenLink(path string) error {

@@ -123,6 +123,20 @@ func endLease(base string, lock *fsx.FileLock) error {
 	return err
 }
 
+// dropLease removes the lease of a run that has its end, where a killed process
+// has left it.
+func dropLease(cfg Config, key string) error {
+	base := filepath.Join(cfg.leaseDir(), key)
+	if _, err := os.Stat(base + ".json"); err != nil {
+		return nil
+	}
+	lock, err := fsx.TryLock(base + ".lock")
+	if err != nil {
+		return nil // its process lives, and ends the lease itself
+	}
+	return endLease(base, lock)
+}
+
 // ReapedRun is a run that was found without its process.
 type ReapedRun struct {
 	ID     string

@@ -34,6 +34,7 @@ type operation struct {
 	RunID       string `json:"run_id,omitempty"`     // where the server has the run
 	ArtifactURI string `json:"artifact_uri,omitempty"`
 	Detached    bool   `json:"detached,omitempty"` // all that follows in the run is in the spool
+	Shared      bool   `json:"shared,omitempty"`   // it does not end with the process that began it
 
 	// opBatch; Tags also opCreate
 	Params  []wire.Param  `json:"params,omitempty"`

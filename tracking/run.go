@@ -64,6 +64,9 @@ type RunSpec struct {
 	User      string
 	Tags      []Tag
 	StartTime time.Time // zero: now
+	// Shared is a run that no process owns: others go on with it, and it does
+	// not end with this process. It ends by a Finish, or not at all.
+	Shared bool
 }
 
 // Run is a run that is being logged. It is safe for concurrent use; calls are
@@ -100,11 +103,13 @@ func (c *Client) StartRun(ctx context.Context, spec RunSpec) (*Run, error) {
 		start = c.cfg.Now()
 	}
 	r.header = operation{Op: opCreate, Version: spoolVersion, Key: key, URI: c.URI(), Experiment: c.experimentName(),
-		Name: spec.Name, User: spec.User, StartTime: start.UnixMilli()}
+		Name: spec.Name, User: spec.User, StartTime: start.UnixMilli(), Shared: spec.Shared}
 	for _, t := range append(spec.Tags, Tag{RunKeyTag, key}) {
 		r.header.Tags = append(r.header.Tags, r.tag(t))
 	}
-	r.lease = c.takeLease(r.header)
+	if !spec.Shared {
+		r.lease = c.takeLease(r.header)
+	}
 	e, err := c.Experiment(ctx)
 	if err == nil {
 		var info wire.RunInfo
@@ -150,6 +155,42 @@ func (c *Client) ContinueRun(ctx context.Context, id string) (*Run, error) {
 		Name: record.Name, User: record.User, StartTime: record.StartTime.UnixMilli(), RunID: id, ArtifactURI: r.artifactURI}
 	r.lease = c.takeLease(r.header)
 	return r, nil
+}
+
+// RunByKey gives the id of the run of the client's experiment that has this run
+// key, which is what Run.ID was while the run was only in the spool. A key that
+// the server does not know is errs.NotFound.
+func (c *Client) RunByKey(ctx context.Context, key string) (string, error) {
+	e, err := c.rest.experimentByName(ctx, c.experimentName())
+	if err != nil {
+		return "", err
+	}
+	info, found, err := c.findByKey(ctx, e.ID, key, false)
+	if err == nil && !found {
+		err = errs.New(errs.NotFound, "%s has no run with the key %s", c.URI(), key)
+	}
+	return first(info.RunID, info.RunUUID), err
+}
+
+// Leave lets go of a run without ending it: a shared one, with which others go
+// on.
+func (r *Run) Leave() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	err := r.lease.release()
+	r.lease = nil
+	if r.spool != nil {
+		err = errors.Join(err, r.spool.close())
+		r.spool = nil
+	}
+	return err
+}
+
+// Reopen gives a run that had its end the status RUNNING.
+func (r *Run) Reopen(ctx context.Context) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.do(ctx, operation{Op: opUpdate, Status: string(Running)})
 }
 
 // mayspool tells whether a failure is one that the spool is for.

@@ -15,6 +15,7 @@ import (
 	"ctrx/internal/errs"
 	"ctrx/internal/event"
 	"ctrx/internal/fsx"
+	"ctrx/tracking/wire"
 )
 
 // SyncResult says what a Sync did.
@@ -93,6 +94,10 @@ func Sync(ctx context.Context, cfg Config) (SyncResult, error) {
 	}
 	var reapErr error
 	result.Reaped, reapErr = reap(ctx, cfg, func(uri string) (*Client, error) { return s.client(operation{URI: uri}, true) })
+	if errs.KindOf(reapErr) == errs.Unreachable { // it may be gone for good, with its runs
+		cfg.Sink.Send(event.Event{Type: event.Warn, Text: reapErr.Error()})
+		reapErr = nil
+	}
 	return result, errors.Join(err, reapErr)
 }
 
@@ -245,7 +250,11 @@ func (s *syncer) locked(ctx context.Context, base string) (*SyncedRun, error) {
 	if err = errors.Join(err, a.f.Close()); err != nil {
 		return nil, fmt.Errorf("sync run %s: %w", first(ops[0].Name, ops[0].Key), err)
 	}
-	return sent, removeSpool(base)
+	err = removeSpool(base)
+	if detached := func(op operation) bool { return op.Detached || op.Op == opDetached }; slices.ContainsFunc(ops, detached) {
+		err = errors.Join(err, dropLease(s.cfg, ops[0].Key)) // the run has its end, wherever it was sent
+	}
+	return sent, err
 }
 
 // send replays the operations that are not acknowledged. An artifact that its
@@ -268,7 +277,7 @@ func (s *syncer) send(ctx context.Context, base string, ops []operation, a *acks
 	for i, op := range ops[1:] {
 		n := i + 1
 		detached = detached || op.Op == opDetached
-		finished = finished || op.Op == opUpdate
+		finished = finished || op.Op == opUpdate && op.Status != string(Running)
 		if a.done[n] || op.Op == opDetached {
 			continue
 		}
@@ -288,7 +297,12 @@ func (s *syncer) send(ctx context.Context, base string, ops []operation, a *acks
 	if len(failures) > 0 {
 		return nil, errors.Join(failures...)
 	}
-	if detached && !finished {
+	if header.RunID == "" { // it had its key for an id so far
+		if err := c.renameParent(ctx, header, t.id); err != nil {
+			return nil, s.mark(c, err)
+		}
+	}
+	if detached && !finished && !header.Shared {
 		end := operation{Op: opUpdate, Status: string(Killed), EndTime: lastWrite(base, header).UnixMilli()}
 		if err := c.apply(ctx, t, end); err != nil {
 			return nil, s.mark(c, err)
@@ -327,7 +341,9 @@ func (c *Client) place(ctx context.Context, header operation, a *acks) (target, 
 	// The attempt that led to the spool may have reached the server.
 	info, found, err := c.findByKey(ctx, e.ID, header.Key, false)
 	if err == nil && !found {
-		info, err = c.createRun(ctx, e.ID, header)
+		if header, err = c.withParent(ctx, e.ID, header); err == nil {
+			info, err = c.createRun(ctx, e.ID, header)
+		}
 	}
 	if err != nil {
 		return target{}, err
@@ -336,6 +352,50 @@ func (c *Client) place(ctx context.Context, header operation, a *acks) (target, 
 		return target{}, c.deletedRun(info.RunID)
 	}
 	return target{info.RunID, info.ArtifactURI}, a.setRun(info.RunID)
+}
+
+// withParent names the parent of a run by its id, where the run knew it by its
+// key only, because the parent began in the spool, too.
+func (c *Client) withParent(ctx context.Context, experimentID string, header operation) (operation, error) {
+	header.Tags = slices.Clone(header.Tags)
+	for i, t := range header.Tags {
+		if t.Key != parentTag {
+			continue
+		}
+		info, found, err := c.findByKey(ctx, experimentID, t.Value, false)
+		if err != nil {
+			return header, err
+		}
+		if found {
+			header.Tags[i].Value = first(info.RunID, info.RunUUID)
+		}
+	}
+	return header, nil
+}
+
+// renameParent does the same for children that reached the server before their
+// parent did.
+func (c *Client) renameParent(ctx context.Context, header operation, id string) error {
+	e, err := c.ensureExperiment(ctx, header.Experiment)
+	if err != nil {
+		return err
+	}
+	q := RunQuery{Experiments: []string{e.ID}, Filter: fmt.Sprintf("tags.`%s` = '%s'", parentTag, header.Key)}
+	for {
+		page, err := c.SearchRuns(ctx, q)
+		if err != nil {
+			return err
+		}
+		for _, child := range page.Runs {
+			op := operation{Op: opBatch, Tags: []wire.Tag{{Key: parentTag, Value: id}}}
+			if err := c.apply(ctx, target{child.ID, child.ArtifactURI}, op); err != nil {
+				return err
+			}
+		}
+		if len(page.Runs) == 0 || page.Next == "" {
+			return nil
+		}
+	}
 }
 
 // one sends an operation; an artifact is read from the spool.

@@ -77,6 +77,9 @@ func (q *Queue) run(ctx context.Context, c *claim, o RunOptions) (*experiment.Ou
 	if endErr := q.verdict(after, c, err); endErr != nil {
 		err = errors.Join(err, endErr)
 	}
+	if gridErr := q.SettleGrids(after, o.Tracking); gridErr != nil {
+		q.project.Warn("the MLflow run of the grid is not up to date: %v", gridErr)
+	}
 	return outcome, err
 }
 
@@ -167,6 +170,9 @@ func (q *Queue) attempt(ctx context.Context, c *claim, o RunOptions) (*experimen
 	info := q.newInfo(t, root)
 	info.Status = infoRunning
 	if err := writeJSON(q.layout.info(t.Rev), info, fsx.Fast); err != nil {
+		return nil, errors.Join(err, p.Close())
+	}
+	if o.Tracking, err = q.inGrid(ctx, t, o.Tracking); err != nil {
 		return nil, errors.Join(err, p.Close())
 	}
 	run := experiment.RunOptions{

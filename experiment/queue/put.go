@@ -33,6 +33,8 @@ type PutOptions struct {
 	Overwrite bool     // experiments of these names may be replaced
 	NoHydra   bool     // params.yaml is not composed of config groups
 	Priority  int      // higher runs first
+	Metric    string   // FILE:KEY or KEY that the best of a sweep is chosen by; "": none is
+	Direction string   // of Metric: max or min is better
 	Rand      *rand.Rand
 	// Snapshot is a commit of Queue.Snapshot whose files and baseline the
 	// experiments start from; "" is the work tree as it is now, and HEAD.
@@ -64,6 +66,9 @@ func (q *Queue) Put(ctx context.Context, o PutOptions) ([]Added, error) {
 	defer unlock()
 	entries, err := q.prepare(ctx, o, true)
 	if err != nil {
+		return nil, err
+	}
+	if err := q.writeGrid(entries, o); err != nil {
 		return nil, err
 	}
 	if err := q.publish(entries, o.Rand); err != nil {
@@ -110,6 +115,9 @@ func (q *Queue) prepare(ctx context.Context, o PutOptions, sweeps bool) ([]newEn
 	}
 	if len(sets) == 0 {
 		return nil, errs.New(errs.Usage, "the sweep has no values")
+	}
+	if err := o.checkGrid(len(sets)); err != nil {
+		return nil, err
 	}
 	b, err := q.snapshot(ctx, o, sets[0])
 	if err != nil {

@@ -39,6 +39,11 @@ func (s *sweeper) perform(ctx context.Context) error {
 	if err != nil && status == tracking.Finished {
 		status = tracking.Failed
 	}
+	if best := r.Best(); best != nil && ctx.Err() == nil {
+		if err := s.parent.Params(ctx, s.bestParams(best)); err != nil {
+			s.p.Warn("log the parameters of the best trial to MLflow: %v", err)
+		}
+	}
 	if finishErr := s.parent.Finish(ctx, status); finishErr != nil {
 		s.p.Warn("the MLflow run of the sweep is incomplete: %v", finishErr)
 	}
@@ -65,7 +70,7 @@ func (s *sweeper) startParent(ctx context.Context) error {
 		{Key: "ctrx.sweep.space", Value: strings.Join(s.plan.Params, "\n")}, {Key: "mlflow.source.git.commit", Value: s.plan.Baseline},
 	}
 	var err error
-	s.parent, err = experiment.StartParent(ctx, s.p, s.o.Tracking, s.plan.Name, s.journal.parent, tags)
+	s.parent, err = experiment.StartParent(ctx, s.p, s.o.Tracking, experiment.ParentSpec{Name: s.plan.Name, ID: s.journal.parent, Entry: "exp sweep", Tags: tags})
 	if err != nil || s.parent.ID() == s.journal.parent {
 		return err
 	}
@@ -306,18 +311,27 @@ func (s *sweeper) verdict(t *Trial) string {
 // logBest tells MLflow's run of the sweep which child is the best now.
 func (s *sweeper) logBest(ctx context.Context, t *Trial) {
 	tags := []tracking.Tag{{Key: "ctrx.best_run_id", Value: t.RunID}, {Key: "ctrx.best_experiment", Value: t.Experiment}, {Key: "ctrx.best_commit", Value: t.Commit}}
-	for i, arg := range t.Params {
-		a := &s.space.Axes[i]
-		if a.Kind == dvcfile.Fixed {
-			continue
-		}
-		_, value, _ := strings.Cut(arg, "=")
-		tags = append(tags, tracking.Tag{Key: "ctrx.best." + strings.TrimLeft(a.Name, "+"), Value: value})
+	for _, p := range s.bestParams(t) {
+		tags = append(tags, tracking.Tag{Key: "ctrx.best." + p.Key, Value: p.Value})
 	}
 	m := tracking.Metric{Key: s.metric.key, Value: *t.Value, Step: int64(t.Number), Time: s.o.Now()}
 	if err := s.parent.Log(ctx, tags, m); err != nil {
 		s.p.Warn("log the best trial to MLflow: %v", err)
 	}
+}
+
+// bestParams are the parameters of a trial that the sweep chose. While the sweep
+// goes on they are tags of its run; in the end they are its parameters, which
+// MLflow never changes.
+func (s *sweeper) bestParams(t *Trial) []tracking.Param {
+	var params []tracking.Param
+	for i, arg := range t.Params {
+		if a := &s.space.Axes[i]; a.Kind != dvcfile.Fixed {
+			_, value, _ := strings.Cut(arg, "=")
+			params = append(params, tracking.Param{Key: strings.TrimLeft(a.Name, "+"), Value: value})
+		}
+	}
+	return params
 }
 
 // progress shows how many trials have ended.

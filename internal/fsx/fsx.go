@@ -126,6 +126,13 @@ func createTemp(r *os.Root, name string, perm fs.FileMode) (*Temp, error) {
 	}
 }
 
+// PublishAs is Publish under another name below the Root, in a folder that is
+// there: for content whose name is known only when it was written.
+func (t *Temp) PublishAs(name string, d Durability) error {
+	t.name = name
+	return t.Publish(d)
+}
+
 // Publish closes the file and renames it to its final name, replacing what is
 // there. On an error the temporary file is removed.
 func (t *Temp) Publish(d Durability) error {

@@ -34,6 +34,10 @@ type Tab struct {
 	// What happened since the last Open.
 	Requests []string // addresses asked for, data: ones left out
 	Problems []string // errors on the console, uncaught ones, what the policy forbade
+
+	user, password string // see Login
+	// Prompts counts how often a server asked who the user is.
+	Prompts int
 }
 
 type message struct {
@@ -52,7 +56,7 @@ func Start(t testing.TB) *Tab {
 	if runtime.GOOS == "windows" {
 		t.Skip("a browser on Windows inherits no pipes")
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 	toBrowser, in, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
@@ -83,7 +87,7 @@ func Start(t testing.TB) *Tab {
 	c := &Tab{in: in, out: bufio.NewReader(out)}
 	t.Cleanup(func() {
 		c.session = ""
-		_ = c.say("Browser.close", nil)
+		_, _ = c.say("Browser.close", nil)
 		in.Close()
 		// Waiting to the end leaves nothing that still writes into the profile.
 		_, _ = io.Copy(io.Discard, out)
@@ -123,21 +127,23 @@ func (c *Tab) attach() error {
 	return nil
 }
 
-func (c *Tab) say(method string, params any) error {
+// say sends a message and gives its number, which the answer will have.
+func (c *Tab) say(method string, params any) (int, error) {
 	c.last++
 	b, err := json.Marshal(message{ID: c.last, SessionID: c.session, Method: method, Params: params})
 	if err != nil {
-		return fmt.Errorf("%s: %w", method, err)
+		return 0, fmt.Errorf("%s: %w", method, err)
 	}
 	if _, err := c.in.Write(append(b, 0)); err != nil {
-		return fmt.Errorf("%s: the browser is gone: %w", method, err)
+		return 0, fmt.Errorf("%s: the browser is gone: %w", method, err)
 	}
-	return nil
+	return c.last, nil
 }
 
 // call waits for the answer and takes note of what is told meanwhile.
 func (c *Tab) call(method string, params, result any) error {
-	if err := c.say(method, params); err != nil {
+	id, err := c.say(method, params)
+	if err != nil {
 		return err
 	}
 	for {
@@ -153,7 +159,7 @@ func (c *Tab) call(method string, params, result any) error {
 			return fmt.Errorf("%s: %w", method, err)
 		}
 		switch {
-		case m.ID != c.last:
+		case m.ID != id:
 			c.note(m.Method, m.Params)
 		case m.Error != nil:
 			return fmt.Errorf("%s: %s", method, m.Error)
@@ -173,6 +179,8 @@ func (c *Tab) note(method string, params json.RawMessage) {
 		if !strings.HasPrefix(p.Request.URL, "data:") {
 			c.Requests = append(c.Requests, p.Request.URL)
 		}
+	case "Fetch.requestPaused", "Fetch.authRequired":
+		c.answerPrompt(method, params)
 	case "Runtime.exceptionThrown":
 		c.Problems = append(c.Problems, string(params))
 	case "Log.entryAdded":
@@ -190,6 +198,32 @@ func (c *Tab) note(method string, params json.RawMessage) {
 			c.Problems = append(c.Problems, string(params))
 		}
 	}
+}
+
+// Login makes the tab answer a server that asks for a user and a password, as a
+// user does in the browser's dialog.
+func (c *Tab) Login(t testing.TB, user, password string) {
+	t.Helper()
+	c.user, c.password = user, password
+	if err := c.call("Fetch.enable", map[string]any{"handleAuthRequests": true}, nil); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// answerPrompt lets a request go on, with the password where it was asked for.
+func (c *Tab) answerPrompt(method string, params json.RawMessage) {
+	var p struct{ RequestID string }
+	_ = json.Unmarshal(params, &p)
+	if method == "Fetch.requestPaused" {
+		_, _ = c.say("Fetch.continueRequest", map[string]any{"requestId": p.RequestID})
+		return
+	}
+	c.Prompts++
+	answer := map[string]any{"response": "ProvideCredentials", "username": c.user, "password": c.password}
+	if c.Prompts > 20 { // it is the wrong one
+		answer = map[string]any{"response": "CancelAuth"}
+	}
+	_, _ = c.say("Fetch.continueWithAuth", map[string]any{"requestId": p.RequestID, "authChallengeResponse": answer})
 }
 
 // Eval gives the value of a JavaScript expression in the page; a promise is
@@ -231,13 +265,13 @@ func (c *Tab) Visit(t testing.TB, address, until string) {
 // Wait waits until a JavaScript expression is true.
 func (c *Tab) Wait(t testing.TB, until string) {
 	t.Helper()
-	for deadline := time.Now().Add(time.Minute); ; time.Sleep(50 * time.Millisecond) {
+	for deadline := time.Now().Add(2 * time.Minute); ; time.Sleep(50 * time.Millisecond) {
 		var done bool
 		if err := c.Eval("Boolean("+until+")", &done); err == nil && done {
 			return
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("not %s after a minute; problems: %.1000q", until, c.Problems)
+			t.Fatalf("not %s after two minutes; problems: %.1000q", until, c.Problems)
 		}
 	}
 }

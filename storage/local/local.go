@@ -8,21 +8,17 @@
 package local
 
 import (
+	"cmp"
 	"context"
-	"crypto/md5"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
-	"iter"
 	"os"
 	"path"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
-	"time"
 
 	"ctrx/internal/errs"
 	"ctrx/internal/fsx"
@@ -46,23 +42,26 @@ type Options struct {
 // Backend is a folder of objects. It implements storage.Backend and
 // storage.Flusher.
 type Backend struct {
-	dir  string
-	opts Options
+	dir    string
+	opts   Options
+	blocks *sync.Pool // of *[]byte, blockSize long
+	hasher *storage.Hasher
 
 	mu      sync.Mutex
 	root    *fsx.Root // opened when first needed
-	pending []string  // names in place, not flushed and not marked
+	dirs    map[string]*fsx.Dir
+	pending []string // names in place, not flushed and not marked
 }
 
 // Open makes a Backend of the folder dir (absolute). The folder is made by the
 // first Put; until then the remote is empty.
 func Open(dir string, opts Options) *Backend {
-	return &Backend{dir: dir, opts: opts}
+	return &Backend{dir: dir, opts: opts, hasher: storage.NewHasher(nil, 0, nil), blocks: &sync.Pool{New: func() any { b := make([]byte, blockSize); return &b }}}
 }
 
 // Close flushes, and lets go of the folder.
 func (b *Backend) Close() error {
-	err := b.mark()
+	err := errors.Join(b.mark(), b.closeDirs())
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.root != nil {
@@ -101,7 +100,7 @@ func kind(err error) error {
 	return err
 }
 
-// Stat gives the size of an object.
+// Stat gives the size of an object. One that is not whole counts as missing.
 func (b *Backend) Stat(ctx context.Context, key string) (int64, error) {
 	r, err := b.begin(ctx, key, false)
 	if err != nil {
@@ -113,6 +112,9 @@ func (b *Backend) Stat(ctx context.Context, key string) (int64, error) {
 	}
 	if err != nil {
 		return 0, fmt.Errorf("stat %s: %w", key, notDirIsMissing(kind(err)))
+	}
+	if ok, err := b.whole(ctx, r, key, info.Mode()); !ok {
+		return 0, fmt.Errorf("stat %s: %w", key, cmp.Or(err, error(fs.ErrNotExist)))
 	}
 	return info.Size(), nil
 }
@@ -134,6 +136,14 @@ func (b *Backend) Get(ctx context.Context, key string, w io.Writer) error {
 	if err != nil {
 		return fmt.Errorf("get %s: %w", key, err)
 	}
+	block := b.blocks.Get().(*[]byte)
+	defer b.blocks.Put(block)
+	if data, ok := b.getSmall(r, key, *block); ok {
+		if _, err := w.Write(data); err != nil {
+			return fmt.Errorf("get %s: %w", key, fsx.FullDisk(err))
+		}
+		return nil
+	}
 	f, err := r.Open(filepath.FromSlash(key))
 	if err != nil {
 		return fmt.Errorf("get %s: %w", key, notDirIsMissing(kind(err)))
@@ -142,7 +152,7 @@ func (b *Backend) Get(ctx context.Context, key string, w io.Writer) error {
 	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
 		return fmt.Errorf("get %s: %w", key, errors.Join(err, fs.ErrNotExist))
 	}
-	if _, err := copyBlocks(ctx, w, f); err != nil {
+	if _, err := copyBlocks(ctx, w, f, *block); err != nil {
 		return fmt.Errorf("get %s: %w", key, err)
 	}
 	return nil
@@ -156,19 +166,35 @@ func notDirIsMissing(err error) error {
 	return err
 }
 
-// copyBlocks is io.Copy that ends soon after ctx does.
-func copyBlocks(ctx context.Context, w io.Writer, r io.Reader) (int64, error) {
+// getSmall reads an object that is smaller than the block. ok is false for one
+// that is larger or needs a closer look.
+func (b *Backend) getSmall(r *fsx.Root, key string, block []byte) (data []byte, ok bool) {
+	dir, err := b.folder(r, filepath.FromSlash(path.Dir(key)), false)
+	if dir == nil || err != nil {
+		return nil, false
+	}
+	n, _, err := dir.Read(path.Base(key), block)
+	if err != nil || n == len(block) {
+		return nil, false
+	}
+	return block[:n], true
+}
+
+// copyBlocks is io.CopyBuffer that ends soon after ctx does.
+func copyBlocks(ctx context.Context, w io.Writer, r io.Reader, block []byte) (int64, error) {
 	var total int64
 	for {
 		if ctx.Err() != nil {
 			return total, context.Cause(ctx)
 		}
-		n, err := io.CopyN(w, r, blockSize)
-		total += n
-		if errors.Is(err, io.EOF) {
-			return total, nil
+		n, err := io.ReadFull(r, block)
+		end := errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
+		if err != nil && !end {
+			return total, err
 		}
-		if err != nil {
+		written, err := w.Write(block[:n])
+		total += int64(written)
+		if end || err != nil {
 			return total, fsx.FullDisk(err)
 		}
 	}
@@ -187,6 +213,54 @@ func (b *Backend) put(ctx context.Context, key string, src io.ReadSeeker, size i
 	if err != nil {
 		return err
 	}
+	block := b.blocks.Get().(*[]byte)
+	defer b.blocks.Put(block)
+	if size < blockSize && !isRun(key) {
+		done, err := b.putSmall(r, key, src, size, *block)
+		if done || err != nil {
+			return kind(err)
+		}
+	}
+	return b.putLarge(ctx, r, key, src, size)
+}
+
+// putSmall is put for an object that fits into a block. done is false where the
+// longer way must be taken.
+func (b *Backend) putSmall(r *fsx.Root, key string, src io.ReadSeeker, size int64, block []byte) (done bool, err error) {
+	name := filepath.FromSlash(key)
+	dir, err := b.folder(r, filepath.Dir(name), true)
+	if dir == nil || err != nil {
+		return false, err
+	}
+	if _, err := src.Seek(0, io.SeekStart); err != nil {
+		return false, err
+	}
+	n, err := io.ReadFull(src, block)
+	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
+		return false, err
+	}
+	if err := check(key, block[:n], int64(n), size); err != nil {
+		return false, err
+	}
+	_, err = dir.Put(filepath.Base(name), block[:n], 0o666)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrClosed) { // the folder was removed behind our back
+		return false, b.closeDirs()
+	}
+	if err != nil {
+		return false, err
+	}
+	b.later(name)
+	return true, nil
+}
+
+func check(key string, data []byte, n, size int64) error {
+	if n != size {
+		return errs.New(errs.Failed, "%d bytes were read where %d were expected", n, size)
+	}
+	return storage.CheckContent(key, storage.DigestOf(data))
+}
+
+func (b *Backend) putLarge(ctx context.Context, r *fsx.Root, key string, src io.ReadSeeker, size int64) error {
 	name := filepath.FromSlash(key)
 	if err := b.mkdir(r, filepath.Dir(name)); err != nil {
 		return kind(err)
@@ -199,8 +273,7 @@ func (b *Backend) put(ctx context.Context, key string, src io.ReadSeeker, size i
 		return kind(err)
 	}
 	defer t.Discard()
-	sum := md5.New()
-	n, err := copyBlocks(ctx, io.MultiWriter(t, sum), src)
+	got, n, err := b.hasher.CopyTo(ctx, t, src)
 	if err != nil {
 		return err
 	}
@@ -211,7 +284,7 @@ func (b *Backend) put(ctx context.Context, key string, src io.ReadSeeker, size i
 	if info, err := t.Stat(); err != nil || info.Size() != size {
 		return errs.Hint(errs.New(errs.Failed, "the folder kept something else than the %d bytes that were written", size), "check the disk or network drive of %s", b.dir)
 	}
-	if err := storage.CheckContent(key, storage.Digest(hex.EncodeToString(sum.Sum(nil)))); err != nil {
+	if err := storage.CheckContent(key, got); err != nil {
 		return err
 	}
 	durability := fsx.Fast
@@ -227,32 +300,19 @@ func (b *Backend) put(ctx context.Context, key string, src io.ReadSeeker, size i
 	if durability != fsx.Fast {
 		return protect(r, name)
 	}
-	b.mu.Lock()
-	b.pending = append(b.pending, name)
-	b.mu.Unlock()
+	b.later(name)
 	return nil
+}
+
+// later takes note of an object that is to be flushed and marked.
+func (b *Backend) later(name string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.pending = append(b.pending, name)
 }
 
 // isRun tells the files of the run cache, which are no objects.
 func isRun(key string) bool { return strings.HasPrefix(key, "runs/") }
-
-func (b *Backend) mkdir(r *fsx.Root, dir string) error {
-	if _, err := r.Lstat(dir); err == nil {
-		return nil
-	}
-	if !b.opts.Shared {
-		return r.MkdirAll(dir, 0o777)
-	}
-	if parent := filepath.Dir(dir); parent != "." {
-		if err := b.mkdir(r, parent); err != nil {
-			return err
-		}
-	}
-	if err := r.MkdirAll(dir, 0o777); err != nil {
-		return err
-	}
-	return r.Chmod(dir, 0o775|fs.ModeSetgid)
-}
 
 // Flush brings everything that was put to the disk, then marks the objects as
 // whole.
@@ -276,137 +336,37 @@ func (b *Backend) mark() error {
 	}
 	for _, name := range names {
 		// Another process may have removed it since.
-		if err := protect(r, name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := b.markOne(r, name); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("mark %s: %w", name, err)
 		}
 	}
 	return nil
 }
 
+func (b *Backend) markOne(r *fsx.Root, name string) error {
+	dir, err := b.folder(r, filepath.Dir(name), false)
+	if err != nil {
+		return err
+	}
+	if dir == nil {
+		return protect(r, name)
+	}
+	return unprotected(dir.Chmod(filepath.Base(name), objectMode))
+}
+
 // protect marks an object as whole; a file system that keeps no modes is no
 // reason to fail.
 func protect(r *fsx.Root, name string) error {
-	err := r.Chmod(name, objectMode)
+	return unprotected(r.Chmod(name, objectMode))
+}
+
+// unprotected leaves out the errors of a file system that keeps no modes.
+func unprotected(err error) error {
 	if errors.Is(err, fs.ErrPermission) || errors.Is(err, errors.ErrUnsupported) {
 		return nil
 	}
 	return err
 }
-
-// List gives the objects whose key begins with prefix.
-func (b *Backend) List(ctx context.Context, prefix string) iter.Seq2[storage.Object, error] {
-	return func(yield func(storage.Object, error) bool) {
-		r, err := b.open(false)
-		if errors.Is(err, fs.ErrNotExist) {
-			return
-		}
-		if err != nil {
-			yield(storage.Object{}, fmt.Errorf("list %s: %w", prefix, err))
-			return
-		}
-		// Only the folder that holds all matches is walked.
-		top := "."
-		if i := strings.LastIndexByte(prefix, '/'); i >= 0 {
-			top = path.Clean(prefix[:i])
-		}
-		if !fs.ValidPath(top) {
-			return
-		}
-		l := lister{ctx: ctx, root: r, prefix: prefix, yield: yield}
-		if err := l.walk(top); err != nil {
-			yield(storage.Object{}, fmt.Errorf("list %s: %w", prefix, notDirIsMissing(kind(err))))
-		}
-	}
-}
-
-type lister struct {
-	ctx    context.Context
-	root   *fsx.Root
-	prefix string
-	yield  func(storage.Object, error) bool
-	done   bool
-}
-
-func (l *lister) walk(dir string) error {
-	if l.ctx.Err() != nil {
-		return context.Cause(l.ctx)
-	}
-	d, err := l.root.Open(filepath.FromSlash(dir))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	entries, err := d.ReadDir(-1)
-	d.Close()
-	if err != nil {
-		if isNotDir(err) {
-			return nil // a file: its key does not end in a slash
-		}
-		return err
-	}
-	slices.SortFunc(entries, func(a, b fs.DirEntry) int { return strings.Compare(a.Name(), b.Name()) })
-	for _, e := range entries {
-		if l.done {
-			return nil
-		}
-		key := path.Join(dir, e.Name())
-		if e.IsDir() {
-			sub := key + "/"
-			if strings.HasPrefix(sub, l.prefix) || strings.HasPrefix(l.prefix, sub) {
-				if err := l.walk(key); err != nil {
-					return err
-				}
-			}
-			continue
-		}
-		if !strings.HasPrefix(key, l.prefix) || fsx.IsTemp(e.Name()) || !e.Type().IsRegular() {
-			continue
-		}
-		info, err := e.Info()
-		if errors.Is(err, fs.ErrNotExist) {
-			continue // deleted meanwhile
-		}
-		if err != nil {
-			return err
-		}
-		if !l.yield(storage.Object{Key: key, Size: info.Size()}, nil) {
-			l.done = true
-		}
-	}
-	return nil
-}
-
-// Leftovers implements storage.Sweeper.
-func (b *Backend) Leftovers(ctx context.Context, before time.Time) ([]storage.Object, error) {
-	var out []storage.Object
-	err := filepath.WalkDir(b.dir, func(name string, d fs.DirEntry, err error) error {
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
-		}
-		if err != nil || d.IsDir() || !d.Type().IsRegular() || !storage.IsLeftover(d.Name()) {
-			if errors.Is(err, fs.ErrNotExist) {
-				return nil
-			}
-			return err
-		}
-		info, err := d.Info()
-		if err != nil || !info.ModTime().Before(before) {
-			return nil
-		}
-		rel, err := filepath.Rel(b.dir, name)
-		out = append(out, storage.Object{Key: filepath.ToSlash(rel), Size: info.Size()})
-		return err
-	})
-	if err != nil {
-		return nil, fmt.Errorf("look for leftovers in %s: %w", b.dir, kind(err))
-	}
-	return out, nil
-}
-
-// Sweep removes a leftover.
-func (b *Backend) Sweep(ctx context.Context, key string) error { return b.Delete(ctx, key) }
 
 // Delete removes an object.
 func (b *Backend) Delete(ctx context.Context, key string) error {

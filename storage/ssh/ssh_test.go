@@ -93,7 +93,8 @@ func TestSameLayout(t *testing.T) {
 func TestReconnects(t *testing.T) {
 	s := start(t)
 	b := open(t, s, t.TempDir())
-	text := strings.Repeat("0123456789abcdef", 1<<16)
+	// More than a client asks for ahead, so that a cut comes before the end.
+	text := strings.Repeat("0123456789abcdef", 1<<20)
 	put := func() error { return b.Put(t.Context(), "runs/x", strings.NewReader(text), int64(len(text))) }
 	if err := put(); err != nil {
 		t.Fatal(err)

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"errors"
 	"slices"
 	"strconv"
 	"strings"
@@ -13,7 +14,7 @@ import (
 //	           | identifier [ "NOT" ] "IN" "(" string { "," string } [ "," ] ")"
 //	           | identifier "IS" [ "NOT" ] "NULL"
 //	identifier = [ entity "." ] key
-//	operator   = "=" | "!=" | "<>" | "<" | "<=" | ">" | ">=" | [ "NOT" ] "LIKE" | [ "NOT" ] "ILIKE"
+//	operator   = "=" | "!=" | "<" | "<=" | ">" | ">=" | [ "NOT" ] "LIKE" | [ "NOT" ] "ILIKE"
 //	value      = string | number
 //
 // An entity is metrics, params, tags, attributes, datasets or one of their
@@ -42,16 +43,10 @@ type clause struct {
 // literal is the right side of a comparison.
 type literal struct {
 	text   string // without quotes
+	source string // as it stood in the filter
 	quoted bool
 	number bool
-}
-
-// source is the literal as it stood in the filter.
-func (l literal) source() string {
-	if l.quoted {
-		return "'" + l.text + "'"
-	}
-	return l.text
+	group  bool // a parenthesis where a value belongs
 }
 
 // vocabulary is what differs between searching runs and experiments.
@@ -96,6 +91,9 @@ func experimentVocabulary() vocabulary {
 // parseFilter reads a filter. Parts that are neither a comparison nor AND are
 // all named in the error.
 func parseFilter(filter string, v vocabulary) ([]clause, error) {
+	if filter != "" && strings.TrimSpace(filter) == "" {
+		return nil, invalid("Invalid filter '%s'. Could not be parsed.", filter)
+	}
 	p := parser{tokens: lex(filter), words: v}
 	var clauses []clause
 	var bad []string
@@ -108,7 +106,7 @@ func parseFilter(filter string, v vocabulary) ([]clause, error) {
 			return nil, err
 		}
 		if !ok {
-			bad = append(bad, v.quote(p.next().text))
+			bad = append(bad, v.quote(p.odd()))
 			continue
 		}
 		clauses = append(clauses, c)
@@ -163,53 +161,89 @@ func (p *parser) word(word string) bool {
 // comparison consumes a comparison; ok is false, and nothing consumed, where
 // none begins.
 func (p *parser) comparison() (c clause, ok bool, err error) {
-	if k := p.peek().kind; k != tokenName && k != tokenString {
+	left := p.peek()
+	named := left.kind == tokenName || left.kind == tokenString && left.text[0] == '"'
+	if !named && left.kind != tokenString && left.kind != tokenNumber {
 		return c, false, nil
 	}
 	op, length := p.operator(1)
-	if op == "" {
+	special := op == "IN" || op == "NOT IN" || strings.HasPrefix(op, "IS ")
+	switch plain := named && !odd(left.text); {
+	case op == "" || special && !plain || !special && !p.ahead(1+length).value():
 		return c, false, nil
+	case !plain:
+		return c, false, invalid("Invalid comparison clause. Expected 'Identifier' found '%s'", left.text)
 	}
-	left := p.next().text
-	p.at += length
+	p.at += 1 + length
 	c.op = op
-	if c.entity, c.key, err = p.words.identifier(left); err != nil {
+	if c.entity, c.key, err = p.words.identifier(left.text); err != nil {
 		return c, false, err
 	}
-	switch op {
-	case "IS NULL", "IS NOT NULL":
+	switch {
+	case strings.HasPrefix(op, "IS "):
 		if !slices.Contains(p.words.nullable, c.entity) {
 			return c, false, invalid("IS NULL / IS NOT NULL is only supported for tags and params, not for '%s' '%s'", c.entity, c.key)
 		}
-		return c, true, p.words.check(c)
-	case "IN", "NOT IN":
+	case special && p.words.takesLists(c):
 		if c.list, err = p.list(); err != nil {
 			return c, false, err
 		}
-		return c, true, p.words.check(c)
-	}
-	t := p.next()
-	switch t.kind {
-	case tokenString:
-		c.value = literal{text: unquote(t.text), quoted: true}
-	case tokenNumber:
-		c.value = literal{text: t.text, number: true}
-	case tokenEnd:
-		return c, false, invalid("Invalid comparison clause. Expected 3 tokens found 2")
 	default:
-		c.value = literal{text: t.text}
+		c.value = p.literal()
 	}
 	return c, true, p.words.check(c)
+}
+
+// odd consumes what begins no comparison and gives it as it stood there.
+func (p *parser) odd() string {
+	if p.peek().kind == tokenOpen {
+		return p.literal().source
+	}
+	t := p.next()
+	if next := p.peek(); t.is("NOT") && (next.is("LIKE") || next.is("ILIKE") || next.is("NULL")) {
+		p.at++
+		return t.text + next.space + next.text
+	}
+	return t.text
+}
+
+// takesLists tells whether the values of a list are looked at before what the
+// list is compared with.
+func (v vocabulary) takesLists(c clause) bool {
+	return v.registry || v.loose || c.entity == entityDataset || c.entity == entityAttribute && !v.numericKey(c)
+}
+
+// literal consumes the right side of a comparison.
+func (p *parser) literal() literal {
+	t := p.next()
+	l := literal{text: t.text, source: t.text}
+	switch t.kind {
+	case tokenString:
+		l.text, l.quoted = unquote(t.text), true
+	case tokenNumber:
+		l.number = true
+	case tokenOpen:
+		l.group = true
+		for depth := 1; depth > 0 && p.peek().kind != tokenEnd; {
+			t = p.next()
+			l.source += t.space + t.text
+			switch t.kind {
+			case tokenOpen:
+				depth++
+			case tokenClose:
+				depth--
+			}
+		}
+		l.text = l.source
+	}
+	return l
 }
 
 // operator reads the operator n tokens ahead and tells how many tokens it has.
 func (p *parser) operator(n int) (op string, length int) {
 	t := p.ahead(n)
 	switch {
-	case t.kind == tokenOp && t.text != "!":
-		if t.text == "<>" {
-			return "!=", 1
-		}
+	case t.kind == tokenOp:
 		return t.text, 1
 	case t.is("LIKE") || t.is("ILIKE"):
 		return strings.ToUpper(t.text), 1
@@ -269,14 +303,14 @@ func (v vocabulary) identifier(s string) (entity, key string, err error) {
 		key = prefix
 	} else {
 		var ok bool
-		if entity, ok = v.entities[unquote(prefix)]; !ok {
+		if entity, ok = v.entities[strings.Trim(prefix, "`")]; !ok {
 			if v.registry {
 				return "", "", invalid("Invalid entity type '%s'. Valid entity types are ('attribute', 'tag', 'tags')", prefix)
 			}
 			if v.loose {
 				return "", "", invalid("Invalid entity type: '%s'. Expected one of ['attributes', 'metrics', 'params', 'tags'].", prefix)
 			}
-			return "", "", invalid("Invalid entity type '%s'. Valid values are ['metric', 'parameter', 'tag', 'attribute', 'dataset']", unquote(prefix))
+			return "", "", invalid("Invalid entity type '%s'. Valid values are ['metric', 'parameter', 'tag', 'attribute', 'dataset']", strings.Trim(prefix, "`"))
 		}
 	}
 	key = unquote(key)
@@ -326,16 +360,22 @@ func (v vocabulary) checkRun(c clause) error {
 		}
 	case strings.HasPrefix(c.op, "IS "):
 	case numeric && !c.value.number && c.entity == entityMetric:
-		return invalid("Expected numeric value type for metric. Found %s", c.value.source())
+		return invalid("Expected numeric value type for metric. Found %s", c.value.source)
 	case numeric && !c.value.number:
-		return invalid("Expected numeric value type for numeric attribute: %s. Found %s", c.key, c.value.source())
-	case !numeric && !c.value.quoted && !c.value.number:
+		return invalid("Expected numeric value type for numeric attribute: %s. Found %s", c.key, c.value.source)
+	case c.value.group && c.entity == entityAttribute:
+		return invalid("Only ['%s'] attributes support comparison with a list of quoted string values.", strings.Join(v.lists, "', '"))
+	case !numeric && !c.value.quoted && !c.value.number && !c.value.group && !strings.EqualFold(c.value.text, "NULL"):
 		return invalid("Parameter value is either not quoted or unidentified quote types used for string value %s. Use either single or double quotes.", c.value.text)
+	case !numeric && !c.value.quoted && slices.Contains(v.lists, "run_id") && c.entity == entityAttribute:
+		return invalid("Expected a quoted string value for attributes. Got value %s", c.value.text)
+	case !numeric && !c.value.quoted && c.entity == entityDataset:
+		return invalid("Expected a quoted string value for dataset attributes. Got value %s", c.value.text)
 	case !numeric && !c.value.quoted:
 		return invalid("Expected a quoted string value for %s (e.g. 'my-value'). Got value %s", c.entity, c.value.text)
 	}
 	if numeric && c.value.number {
-		if _, err := strconv.ParseFloat(c.value.text, 64); err != nil {
+		if _, err := strconv.ParseFloat(c.value.text, 64); err != nil && !errors.Is(err, strconv.ErrRange) {
 			return invalid("Expected numeric value type for metric. Found %s", c.value.text)
 		}
 	}
@@ -387,7 +427,7 @@ func (v vocabulary) checkLoggedModel(c clause) error {
 		return invalid("Invalid comparison operator for %s.%s: '%s'. Expected one of ('%s').", entity, c.key, c.op, strings.Join(valid, "', '"))
 	}
 	if v.numericKey(c) {
-		if _, err := strconv.ParseFloat(c.value.text, 64); err != nil {
+		if _, err := strconv.ParseFloat(c.value.text, 64); err != nil && !errors.Is(err, strconv.ErrRange) {
 			return invalid("Expected a number for %s.%s. Found %s", entity, c.key, c.value.text)
 		}
 	}

@@ -21,19 +21,52 @@ const (
 )
 
 type token struct {
-	kind tokenKind
-	text string
+	kind  tokenKind
+	text  string
+	space string // before it
+}
+
+// value tells whether the token can stand on the right of an operator.
+func (t token) value() bool {
+	switch t.kind {
+	case tokenString, tokenNumber, tokenOpen:
+		return true
+	case tokenName: // what begins with a digit is no word, and these are none either
+		return (t.text[0] < '0' || t.text[0] > '9') && t.text[0] != '-' && !t.is("true") && !t.is("false")
+	}
+	return false
+}
+
+// odd tells whether a name has characters that need quotes: to a real server it
+// is a calculation.
+func odd(name string) bool {
+	quote := byte(0)
+	for i := 0; i < len(name); i++ {
+		switch c := name[i]; {
+		case quote != 0:
+			if c == quote {
+				quote = 0
+			}
+		case c == '`' || c == '"' || c == '\'':
+			quote = c
+		case c == '-' || c == '/':
+			return true
+		}
+	}
+	return false
 }
 
 // lex cuts a filter into tokens. It cannot fail: what it does not know becomes
 // a token that the parser refuses.
 func lex(s string) []token {
 	var out []token
+	space := ""
 	for s != "" {
 		r, size := utf8.DecodeRuneInString(s)
 		kind, n := tokenOther, size
 		switch {
 		case unicode.IsSpace(r):
+			space += s[:size]
 			s = s[size:]
 			continue
 		case (r == '\'' || r == '"' || r == '`') && quotedLength(s) == 0:
@@ -56,8 +89,8 @@ func lex(s string) []token {
 				kind = tokenString
 			}
 		}
-		out = append(out, token{kind, s[:n]})
-		s = s[n:]
+		out = append(out, token{kind, s[:n], space})
+		s, space = s[n:], ""
 	}
 	return out
 }
@@ -78,13 +111,14 @@ func quotedLength(s string) int {
 	return 0
 }
 
+// operatorLength covers all that looks like one operator; what is none is
+// refused by name.
 func operatorLength(s string) int {
-	for _, op := range []string{"<=", ">=", "!=", "<>", "=="} {
-		if strings.HasPrefix(s, op) {
-			return 2
-		}
+	n := 0
+	for n < len(s) && strings.IndexByte("=<>!", s[n]) >= 0 {
+		n++
 	}
-	return 1
+	return n
 }
 
 func nameRune(r rune) bool {
@@ -97,7 +131,7 @@ func nameLength(s string) int {
 	for i < len(s) {
 		r, size := utf8.DecodeRuneInString(s[i:])
 		switch {
-		case r == '`' || r == '"':
+		case r == '`' || r == '"' || r == '\'' && i > 0 && s[i-1] == '.':
 			n := quotedLength(s[i:])
 			if i > 0 && s[i-1] != '.' || n == 0 {
 				return i
@@ -116,7 +150,7 @@ func nameLength(s string) int {
 // with a number or the number runs on as a name.
 func numberLength(s string) int {
 	i := 0
-	if i < len(s) && (s[i] == '-' || s[i] == '+') {
+	if i < len(s) && s[i] == '-' {
 		i++
 	}
 	start := i

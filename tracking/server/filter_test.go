@@ -34,7 +34,7 @@ func TestFilter(t *testing.T) {
 		{"metric.auc<8e-1", "a"},
 		{"metrics.auc != 0.7", "c b"},
 		{"metrics.auc = 0", ""},
-		{"metrics.`my-m/x` < 0 AND metrics.my-m/x >= -0.001", "a"},
+		{"metrics.`my-m/x` < 0 AND metrics.`my-m/x` >= -0.001", "a"},
 		{"tags.`mlflow.user` ILIKE 'mE'", "a"},
 		{"tags.mlflow.user LIKE 'mE'", ""},
 		{"attributes.status = 'FINISHED'", "b"},
@@ -68,7 +68,8 @@ func TestFilter(t *testing.T) {
 		{"status IN ('a')", "! Only ['run_id'] attributes support comparison with a list"},
 		{"metrics.auc IS NULL", "! IS NULL / IS NOT NULL is only supported for tags and params"},
 		{"params.a NOT LIKE 'x'", "! Invalid comparator 'NOT LIKE' not one of"},
-		{"params.a =", "! Invalid comparison clause."},
+		{"params.a =", "! Invalid clause(s) in filter string: 'params.a', '='"},
+		{"metrics.my-m/x > 1", "! Invalid comparison clause. Expected 'Identifier' found 'metrics.my-m/x'"},
 		{"params.a = 'x", "! "},
 		{"params.a = 'x'; DROP TABLE runs", "! Invalid clause(s) in filter string: ';', 'DROP', 'TABLE', 'runs'"},
 	} {

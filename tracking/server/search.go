@@ -3,6 +3,7 @@ package server
 import (
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -105,10 +106,10 @@ func (l literal) argument() any {
 		return n
 	}
 	f, err := strconv.ParseFloat(l.text, 64)
-	if err != nil {
+	if err != nil && !errors.Is(err, strconv.ErrRange) {
 		return l.text // check refused it before
 	}
-	return f
+	return f // too large is infinite
 }
 
 // attributeColumn maps an attribute key to its column in runs r.

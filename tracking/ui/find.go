@@ -18,7 +18,8 @@ import (
 
 // The versions of MLflow whose interface was tried on this server, first and
 // last, by major and minor number.
-var oldest, newest = [2]int{3, 10}, [2]int{3, 17}
+// 3.10 and older ask for calls that it does not have.
+var oldest, newest = [2]int{3, 12}, [2]int{3, 18}
 
 // Version is the one that is installed where none is named.
 const Version = "3.17.2"

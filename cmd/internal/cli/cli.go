@@ -136,7 +136,7 @@ func (a *app) newRoot() *cobra.Command {
 		a.freezeCommand("unfreeze", "Let frozen stages run again", false), a.commitCommand(), a.dagCommand(),
 		a.pushCommand(), a.fetchCommand(), a.pullCommand(), a.remoteCommand(), a.configCommand(),
 		a.metricsCommand(), a.paramsCommand(), a.plotsCommand(), a.expCommand(), a.queueCommand(), a.runsCommand(), a.trackingCommand(), a.serverCommand(), a.uiCommand(),
-		a.versionCommand(), a.genCommand(), exitCodesTopic(),
+		a.versionCommand(), a.doctorCommand(), a.genCommand(), exitCodesTopic(),
 	)
 	setUsageErrors(root)
 	return root
@@ -223,7 +223,7 @@ func looksAfterRuns(command string) bool {
 	case "exp":
 		return slices.Contains([]string{"apply", "branch", "clean", "pull", "push", "remove", "rename", "save"}, name)
 	case "queue":
-		return slices.Contains([]string{"kill", "pause", "remove", "resume", "retry", "start", "stop"}, name)
+		return slices.Contains([]string{"kill", "pause", "remove", "resume", "retry", "start", "stop", "worker"}, name)
 	}
 	return false
 }

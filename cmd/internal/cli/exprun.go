@@ -18,6 +18,8 @@ import (
 type expRun struct {
 	experiment.RunOptions
 	queue, temp, all bool
+	metric           string
+	direction        string
 	copies           []string
 	priority         int
 	attempts         int
@@ -55,6 +57,8 @@ func (a *app) expRunCommand() *cobra.Command {
 	f.BoolVar(&o.temp, "temp", false, "run it in a copy, and leave the workspace alone")
 	f.BoolVar(&o.all, "run-all", false, "run everything in the queue and show the output")
 	f.StringArrayVarP(&o.copies, "copy-paths", "C", nil, "`path` that Git does not know, to be copied along with --temp or --queue; may be repeated")
+	f.StringVar(&o.metric, "metric", "", "with --queue and a sweep: what the best one is chosen by for MLflow, `FILE:KEY` or the key alone")
+	f.StringVar(&o.direction, "direction", "max", "with --metric: max or min is better")
 	f.IntVar(&o.priority, "priority", 0, "with --queue: higher ones run first")
 	workerFlags(f, &o.attempts, &o.failFast)
 	return c
@@ -82,6 +86,7 @@ func (o *expRun) put() queue.PutOptions {
 	return queue.PutOptions{
 		ExecuteOptions: o.ExecuteOptions, Name: o.Name, Message: o.Message, SetParams: o.SetParams, CopyPaths: o.copies,
 		Overwrite: o.Overwrite, NoHydra: o.NoHydra, Priority: o.priority, Rand: o.Rand,
+		Metric: o.metric, Direction: o.direction,
 	}
 }
 

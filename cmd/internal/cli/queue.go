@@ -29,7 +29,11 @@ func (a *app) queue(ctx context.Context, f func(*pipeline.Project, *queue.Queue)
 		if err != nil {
 			return err
 		}
-		return f(p, q)
+		err = f(p, q)
+		if err == nil && a.settles {
+			err = q.SettleGrids(ctx, a.trackOptions(p))
+		}
+		return err
 	})
 }
 

@@ -5,6 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"ctrx/experiment/queue"
 	"ctrx/pipeline"
 	"ctrx/tracking"
 )
@@ -43,7 +44,11 @@ func (a *app) trackingSyncCommand() *cobra.Command {
 		RunE: func(c *cobra.Command, _ []string) error {
 			a.json = asJSON
 			return a.project(c.Context(), func(p *pipeline.Project) error {
-				r, err := tracking.Sync(c.Context(), a.trackOptions(p).Config)
+				o := a.trackOptions(p)
+				r, err := tracking.Sync(c.Context(), o.Config)
+				if err == nil {
+					err = queue.SettleGrids(c.Context(), p, a.Now, o)
+				}
 				if err != nil {
 					return err
 				}

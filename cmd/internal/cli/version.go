@@ -3,52 +3,13 @@ package cli
 import (
 	"fmt"
 	"os"
-	"runtime"
 	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/cobra/doc"
 
 	"ctrx/internal/errs"
-	"ctrx/pipeline"
 )
-
-func (a *app) versionCommand() *cobra.Command {
-	var asJSON bool
-	c := &cobra.Command{
-		Use: "version", Aliases: []string{"doctor"}, Short: "Print versions and what this project uses", Args: cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error {
-			a.json = asJSON
-			info := map[string]string{
-				"ctrx": Version, "dvc": DVCVersion, "go": runtime.Version(), "platform": runtime.GOOS + "/" + runtime.GOARCH,
-			}
-			if err := a.project(c.Context(), func(p *pipeline.Project) error {
-				info["root"], info["cache"] = p.Root, p.Cache.Dir()
-				info["remotes"] = strings.Join(p.Config.Remotes(), ", ")
-				return nil
-			}); err != nil && errs.KindOf(err) != errs.NotFound {
-				return err
-			}
-			if asJSON {
-				return a.printJSON(info)
-			}
-			a.printf("DVC version: %s (ctrx %s)\nPlatform: Go %s on %s\n", DVCVersion, Version, info["go"], info["platform"])
-			if info["root"] != "" {
-				a.printf("Repo: %s\nCache: %s\nRemotes: %s\n", info["root"], info["cache"], orNone(info["remotes"]))
-			}
-			return nil
-		},
-	}
-	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
-	return c
-}
-
-func orNone(s string) string {
-	if s == "" {
-		return "None"
-	}
-	return s
-}
 
 // genCommand writes what is made from the command tree.
 func (a *app) genCommand() *cobra.Command {
