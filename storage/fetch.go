@@ -124,7 +124,7 @@ func (f *fetch) plan(ctx context.Context) ([]Digest, error) {
 				f.paths[e.MD5] = f.pathOf(root, e.RelPath)
 			}
 		}
-		return tree.checkNames()
+		return tree.CheckNames()
 	}
 	for _, d := range unique(f.Objects) {
 		if !d.Valid() {
