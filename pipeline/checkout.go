@@ -27,6 +27,7 @@ type CheckoutOptions struct {
 // files: a folder is one output of many files.
 type CheckoutResult struct {
 	Added, Modified []string // rel paths; a folder's ends with a slash
+	Deleted         []string // the same of outputs that nothing records any more
 	Missing         []string // recorded, and not in the cache
 	Files           struct{ Added, Modified, Deleted int }
 }
@@ -78,6 +79,9 @@ func (p *Project) CheckoutLocked(ctx context.Context, o CheckoutOptions) (Checko
 	}
 	if len(missing) > 0 && !o.AllowMissing {
 		return r, errors.Join(missing...)
+	}
+	if len(o.Targets) == 0 {
+		return r, p.removeUnrecorded(ctx, ix, &r)
 	}
 	return r, nil
 }
@@ -155,10 +159,14 @@ func (p *Project) checkoutOutput(ctx context.Context, out *Output, e dvcfile.Ent
 	if !insideProject(out.Rel) {
 		return storage.Changes{}, errs.At(out.Pos, "output '%s' lies outside the project", out.Path)
 	}
-	return p.cacheOf(&e).Checkout(ctx, p.Abs(out.Rel), e.Digest, storage.CheckoutOptions{
+	done, err := p.cacheOf(&e).Checkout(ctx, p.Abs(out.Rel), e.Digest, storage.CheckoutOptions{
 		Root: p.Root, Force: o.Force, Relink: o.Relink, CopyOnly: !out.Cache, IsExec: e.Meta.IsExec,
 		Ignore: p.dvcignoreBelow(out.Rel),
 	})
+	if err == nil && out.Cache {
+		p.placed(out.Rel, e)
+	}
+	return done, err
 }
 
 // checkoutPart makes the files of a folder output that lie at or below a path
