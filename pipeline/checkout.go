@@ -53,10 +53,8 @@ func (p *Project) CheckoutLocked(ctx context.Context, o CheckoutOptions) (Checko
 		return r, err
 	}
 	for _, so := range outs { // all of them, before the first is written
-		if so.Output.Cache && so.Output.Recorded != nil {
-			if err := checkDataPath(so.Output.Rel); err != nil {
-				return r, errs.At(so.Output.Pos, "output '%s': %w", so.Output.Path, err)
-			}
+		if err := so.Output.checkPlace(); err != nil {
+			return r, err
 		}
 	}
 	var missing []error

@@ -40,6 +40,9 @@ func (p *Project) RecordLocked(ctx context.Context, o RecordOptions) (map[string
 	if err != nil {
 		return nil, err
 	}
+	if err := checkPlaces(stages); err != nil {
+		return nil, err
+	}
 	entries := map[string]*dvcfile.StageLock{}
 	for _, s := range stages {
 		if o.DataOnly && !s.IsData() {

@@ -150,6 +150,9 @@ func (x *executor) prepare(steps []Step) error {
 	x.mutexes = map[string]bool{}
 	x.results = make(chan outcome, max(o.Jobs, 1))
 	for i, step := range steps {
+		if err := checkPlaces([]*Stage{step.Stage}); err != nil {
+			return err
+		}
 		limits, err := step.Stage.limits()
 		if err != nil {
 			return err

@@ -4,9 +4,9 @@ import (
 	"os"
 	"path"
 	"path/filepath"
-	"strings"
 
 	"ctrx/internal/errs"
+	"ctrx/storage"
 )
 
 // checkOutputPlace refuses a rel path that data must not be put at, whoever asks:
@@ -28,6 +28,32 @@ func (p *Project) checkOutputPlace(rel string) error {
 	return nil
 }
 
+// checkPlace refuses an output that is kept in the cache where no data may be:
+// nothing is written there, and nothing taken from there. Outputs that are not
+// kept may lie outside of the project, as in DVC.
+func (o *Output) checkPlace() error {
+	if !o.Cache {
+		return nil
+	}
+	if err := checkDataPath(o.Rel); err != nil {
+		return errs.At(o.Pos, "output '%s': %w", o.Path, err)
+	}
+	return nil
+}
+
+// checkPlaces is checkPlace for all outputs of stages, before the first of them
+// is touched.
+func checkPlaces(stages []*Stage) error {
+	for _, s := range stages {
+		for _, o := range s.Outs {
+			if err := o.checkPlace(); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
 // checkDataPath refuses a rel path by its text alone.
 func checkDataPath(rel string) error {
 	refuse := func(why string) error {
@@ -36,16 +62,8 @@ func checkDataPath(rel string) error {
 	if rel == "." || !insideProject(rel) || filepath.IsAbs(rel) {
 		return refuse("it lies outside the project")
 	}
-	for _, r := range rel {
-		if r < 0x20 || r == 0x7f {
-			return refuse("its name has a control character")
-		}
-	}
-	for part := range strings.SplitSeq(rel, "/") {
-		switch admin := strings.ToLower(strings.TrimRight(part, ". ")); admin {
-		case ".git", "git~1", ".dvc":
-			return refuse("it is inside a " + admin + " folder")
-		}
+	if why := storage.BadName(rel); why != "" {
+		return refuse(why)
 	}
 	if !filepath.IsLocal(filepath.FromSlash(rel)) { // drives and device names, where the system has them
 		return refuse("the system gives that name another meaning")

@@ -242,8 +242,8 @@ func (p *Project) clearOutputs(ctx context.Context, s *Stage) error {
 // removeOutput deletes an output. What is declared outside the project, or is
 // the project itself, is never deleted.
 func (p *Project) removeOutput(out *Output) error {
-	if !insideProject(out.Rel) || out.Rel == "." || inside(".git", out.Rel) || inside(out.Rel, ".git") || inside(".dvc", out.Rel) || inside(out.Rel, ".dvc") {
-		return errs.At(out.Pos, "refusing to remove output '%s': it is not inside the project", out.Path)
+	if err := checkDataPath(out.Rel); err != nil {
+		return errs.At(out.Pos, "refusing to remove output '%s': %w", out.Path, err)
 	}
 	root, err := os.OpenRoot(p.Root)
 	if err != nil {

@@ -35,6 +35,11 @@ func (p *Project) Remove(ctx context.Context, targets []string, outs bool) error
 		}
 		stages = append(stages, found...)
 	}
+	if outs {
+		if err := checkPlaces(stages); err != nil {
+			return err
+		}
+	}
 	for _, s := range stages {
 		if err := p.removeStage(ctx, s, outs); err != nil {
 			return fmt.Errorf("remove '%s': %w", s.Address(p.Dir), err)
@@ -91,7 +96,7 @@ func (p *Project) removeStage(ctx context.Context, s *Stage, outs bool) error {
 
 // unprotectOutput makes what is in the work tree files of its own.
 func (p *Project) unprotectOutput(ctx context.Context, out *Output) error {
-	if _, err := os.Stat(p.Abs(out.Rel)); err != nil || !out.Cache || !insideProject(out.Rel) {
+	if _, err := os.Stat(p.Abs(out.Rel)); err != nil || !out.Cache || checkDataPath(out.Rel) != nil {
 		return nil
 	}
 	return p.Cache.Unprotect(ctx, p.Abs(out.Rel), p.Root)
@@ -99,7 +104,7 @@ func (p *Project) unprotectOutput(ctx context.Context, out *Output) error {
 
 // stopIgnoring takes a path out of its .gitignore.
 func (p *Project) stopIgnoring(rel string) error {
-	if p.Git == nil || !insideProject(rel) {
+	if p.Git == nil || checkDataPath(rel) != nil {
 		return nil
 	}
 	file, err := ignore.Remove(p.Git.Root(), p.GitPath(rel))

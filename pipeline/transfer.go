@@ -212,6 +212,9 @@ func (p *Project) shipments(ctx context.Context, o TransferOptions) ([]*shipment
 
 func (p *Project) ship(ctx context.Context, all []*shipment, so selectedOutput, o TransferOptions) ([]*shipment, error) {
 	out := so.Output
+	if err := out.checkPlace(); err != nil {
+		return nil, err
+	}
 	if !out.Cache || !out.Push || out.Recorded == nil || o.Remote != "" && out.Remote != "" && out.Remote != o.Remote {
 		return all, nil
 	}

@@ -128,18 +128,40 @@ func checkOutputName(ws *fsx.Root, name string) error {
 	return ws.Check(name)
 }
 
-// checkDataName refuses a name by its text alone. The settings in .dvc decide
-// what later commands do; control characters hide on a terminal what a name is.
+// checkDataName refuses a name by its text alone.
 func checkDataName(ws *fsx.Root, name string) error {
-	if strings.ContainsFunc(name, isControl) {
-		return errs.New(errs.ProjectFile, "refused to write %q: its name has a control character", name)
-	}
-	for part := range strings.SplitSeq(filepath.ToSlash(name), "/") {
-		if strings.EqualFold(strings.TrimRight(part, ". "), ".dvc") {
-			return errs.New(errs.ProjectFile, "refused to write %q: it is inside a .dvc folder", name)
-		}
+	if why := BadName(filepath.ToSlash(name)); why != "" {
+		return errs.New(errs.ProjectFile, "refused to write %q: %s", name, why)
 	}
 	return ws.CheckName(name)
+}
+
+// BadName says why no data may have a name, "" if it may. The settings in .dvc
+// and .git decide what later commands do; control characters hide on a terminal
+// what a name is.
+func BadName(name string) string {
+	if strings.ContainsFunc(name, isControl) {
+		return "its name has a control character"
+	}
+	for part := range strings.SplitSeq(name, "/") {
+		switch {
+		case strings.EqualFold(strings.TrimRight(part, ". "), ".dvc"):
+			return "it is inside a .dvc folder"
+		case fsx.IsGit(part):
+			return "it is inside a .git folder"
+		}
+	}
+	return ""
+}
+
+// checkNames refuses a folder with a file that no checkout would write.
+func (o DirObject) checkNames() error {
+	for _, e := range o {
+		if err := keepable(e.RelPath); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // checkNames refuses a folder that has a member of a bad name before any other

@@ -1,6 +1,7 @@
 package storage
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -229,9 +230,13 @@ func TestCheckoutContained(t *testing.T) {
 	dir, outside := t.TempDir(), t.TempDir()
 	c := OpenCache(filepath.Join(dir, ".dvc", "cache"), CacheOptions{})
 	defer c.Close()
-	d := stash(t, c, map[string]string{"pre-commit": "#!/bin/sh", "x/.git/hooks/post-checkout": "#!/bin/sh"})
-	object, err := c.ReadDir(t.Context(), d)
+	object, err := c.ReadDir(t.Context(), stash(t, c, map[string]string{"pre-commit": "#!/bin/sh"}))
 	if err != nil {
+		t.Fatal(err)
+	}
+	object = append(object, DirEntry{MD5: object[0].MD5, RelPath: "x/.git/hooks/post-checkout"})
+	d := object.Digest()
+	if err := c.put(t.Context(), d, bytes.NewReader(object.Encode())); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.MkdirAll(filepath.Join(dir, ".git", "hooks"), 0o777); err != nil {

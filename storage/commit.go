@@ -71,10 +71,8 @@ func (c *Cache) storeTree(ctx context.Context, abs string, t Tree) error {
 	if !t.IsDir() {
 		members = DirObject{{MD5: t.Digest}}
 	}
-	for _, e := range members {
-		if err := keepable(e.RelPath); err != nil {
-			return err
-		}
+	if err := members.checkNames(); err != nil { // what no checkout would write is not kept either
+		return errs.Hint(err, renameHint)
 	}
 	todo, err := c.unstored(ctx, members, t)
 	if err != nil {

@@ -116,7 +116,7 @@ func (f *fetch) run(ctx context.Context) error {
 func (f *fetch) plan(ctx context.Context) ([]Digest, error) {
 	f.paths, f.rels = map[Digest]string{}, map[Digest]string{}
 	var files, absent []Digest
-	add := func(root Digest, tree DirObject) {
+	add := func(root Digest, tree DirObject) error {
 		for _, e := range tree {
 			files = append(files, e.MD5)
 			f.rels[e.MD5] = e.RelPath
@@ -124,6 +124,7 @@ func (f *fetch) plan(ctx context.Context) ([]Digest, error) {
 				f.paths[e.MD5] = f.pathOf(root, e.RelPath)
 			}
 		}
+		return tree.checkNames()
 	}
 	for _, d := range unique(f.Objects) {
 		if !d.Valid() {
@@ -142,7 +143,9 @@ func (f *fetch) plan(ctx context.Context) ([]Digest, error) {
 		if err != nil {
 			return nil, err
 		}
-		add(d, tree)
+		if err := add(d, tree); err != nil {
+			return nil, err
+		}
 	}
 	data := make([][]byte, len(absent))
 	g, gctx := errgroup.WithContext(ctx)
@@ -172,8 +175,10 @@ func (f *fetch) plan(ctx context.Context) ([]Digest, error) {
 		if err != nil {
 			return nil, err
 		}
+		if err := add(d, tree); err != nil {
+			return nil, err
+		}
 		f.trees = append(f.trees, fetchedTree{d, data[i], tree})
-		add(d, tree)
 	}
 	return unique(files), nil
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"ctrx/internal/errs"
 	"ctrx/internal/fsx"
@@ -59,7 +58,7 @@ func (c *Cache) Ingest(ctx context.Context, path string, ignore Ignore) (Tree, e
 func (c *Cache) ingestFiles(ctx context.Context, abs string, files []found) ([]hashed, error) {
 	for _, f := range files {
 		if err := keepable(f.rel); err != nil {
-			return nil, err
+			return nil, errs.Hint(err, renameHint)
 		}
 	}
 	b, err := c.newBatch()
@@ -85,10 +84,12 @@ func (c *Cache) ingestFiles(ctx context.Context, abs string, files []found) ([]h
 	return out, err
 }
 
+const renameHint = "rename the file, or name it in .dvcignore"
+
 // keepable refuses what no checkout would write.
 func keepable(rel string) error {
-	if strings.ContainsFunc(rel, isControl) {
-		return errs.Hint(errs.New(errs.ProjectFile, "refused to keep %q: its name has a control character", rel), "rename the file, or name it in .dvcignore")
+	if why := BadName(rel); why != "" {
+		return errs.New(errs.ProjectFile, "refused to keep %q: %s", rel, why)
 	}
 	return nil
 }

@@ -26,6 +26,12 @@ func (h *Hasher) CopyTo(ctx context.Context, t *fsx.Temp, r io.Reader) (Digest, 
 	return h.copy(ctx, &flushing{Temp: t}, r, newMeter(nil, "", "", 0))
 }
 
+// Sum gives the digest of what r holds.
+func (h *Hasher) Sum(ctx context.Context, r io.Reader) (Digest, error) {
+	d, _, err := h.read(ctx, r, newMeter(nil, "", "", 0))
+	return d, err
+}
+
 // copy copies r to w and gives the digest and length of what was copied. What is
 // larger than a block is hashed beside the copying.
 func (h *Hasher) copy(ctx context.Context, w io.Writer, r io.Reader, m *meter) (Digest, int64, error) {

@@ -61,11 +61,11 @@ func (r *Root) Rel(path string) (string, error) {
 	return rel, nil
 }
 
-// isGit tells whether a part of a path is .git in one of the spellings under
+// IsGit tells whether a part of a path is .git in one of the spellings under
 // which some file system opens it: other case, trailing dots or spaces and the
 // short name on Windows, alternate streams, and the code points that HFS+
 // leaves out.
-func isGit(part string) bool {
+func IsGit(part string) bool {
 	part, _, _ = strings.Cut(part, ":")
 	part = strings.TrimRight(part, ". ")
 	part = strings.Map(func(c rune) rune {
@@ -92,7 +92,7 @@ func (r *Root) CheckName(name string) error {
 		return errs.New(errs.ProjectFile, "refused to write %q: it is outside of %s", name, r.dir)
 	}
 	for part := range strings.SplitSeq(filepath.ToSlash(name), "/") {
-		if isGit(part) {
+		if IsGit(part) {
 			return errs.New(errs.ProjectFile, "refused to write %q: it is inside a .git folder", name)
 		}
 	}

@@ -16,7 +16,8 @@ import (
 	"ctrx/storage"
 )
 
-// List gives the objects whose key begins with prefix.
+// List gives the objects whose key begins with prefix. One that is not whole is
+// left out: storing it again mends it.
 func (b *Backend) List(ctx context.Context, prefix string) iter.Seq2[storage.Object, error] {
 	return func(yield func(storage.Object, error) bool) {
 		r, err := b.open(false)
@@ -35,7 +36,7 @@ func (b *Backend) List(ctx context.Context, prefix string) iter.Seq2[storage.Obj
 		if !fs.ValidPath(top) {
 			return
 		}
-		l := lister{ctx: ctx, root: r, prefix: prefix, yield: yield}
+		l := lister{ctx: ctx, b: b, root: r, prefix: prefix, yield: yield}
 		if err := l.walk(top); err != nil {
 			yield(storage.Object{}, fmt.Errorf("list %s: %w", prefix, notDirIsMissing(kind(err))))
 		}
@@ -44,6 +45,7 @@ func (b *Backend) List(ctx context.Context, prefix string) iter.Seq2[storage.Obj
 
 type lister struct {
 	ctx    context.Context
+	b      *Backend
 	root   *fsx.Root
 	prefix string
 	yield  func(storage.Object, error) bool
@@ -94,7 +96,11 @@ func (l *lister) walk(dir string) error {
 		if err != nil {
 			return err
 		}
-		if !l.yield(storage.Object{Key: key, Size: info.Size()}, nil) {
+		ok, err := l.b.whole(l.ctx, l.root, key, info.Mode())
+		if err != nil {
+			return err
+		}
+		if ok && !l.yield(storage.Object{Key: key, Size: info.Size()}, nil) {
 			l.done = true
 		}
 	}

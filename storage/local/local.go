@@ -8,6 +8,7 @@
 package local
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -99,7 +100,7 @@ func kind(err error) error {
 	return err
 }
 
-// Stat gives the size of an object.
+// Stat gives the size of an object. One that is not whole counts as missing.
 func (b *Backend) Stat(ctx context.Context, key string) (int64, error) {
 	r, err := b.begin(ctx, key, false)
 	if err != nil {
@@ -111,6 +112,9 @@ func (b *Backend) Stat(ctx context.Context, key string) (int64, error) {
 	}
 	if err != nil {
 		return 0, fmt.Errorf("stat %s: %w", key, notDirIsMissing(kind(err)))
+	}
+	if ok, err := b.whole(ctx, r, key, info.Mode()); !ok {
+		return 0, fmt.Errorf("stat %s: %w", key, cmp.Or(err, error(fs.ErrNotExist)))
 	}
 	return info.Size(), nil
 }
