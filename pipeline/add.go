@@ -189,5 +189,8 @@ func (p *Project) addStage(ctx context.Context, s *Stage, o AddOptions) (Added, 
 		}
 	}
 	s.Data.Outs[0].Entry = newEntry(s.Data.Outs[0].Path, tree)
+	if store {
+		p.placed(out.Rel, s.Data.Outs[0].Entry)
+	}
 	return a, p.writeData(s)
 }

@@ -3,6 +3,7 @@ package pipeline
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path"
@@ -26,6 +27,7 @@ type CheckoutOptions struct {
 // files: a folder is one output of many files.
 type CheckoutResult struct {
 	Added, Modified []string // rel paths; a folder's ends with a slash
+	Deleted         []string // the same of outputs that nothing records any more
 	Missing         []string // recorded, and not in the cache
 	Files           struct{ Added, Modified, Deleted int }
 }
@@ -56,6 +58,12 @@ func (p *Project) CheckoutLocked(ctx context.Context, o CheckoutOptions) (Checko
 		if err := so.Output.checkPlace(); err != nil {
 			return r, err
 		}
+		if len(outs) == 1 { // a checkout looks at its own names first
+			break
+		}
+		if err := p.checkMembers(ctx, so.Output); err != nil {
+			return r, err
+		}
 	}
 	var missing []error
 	for _, so := range outs {
@@ -72,7 +80,29 @@ func (p *Project) CheckoutLocked(ctx context.Context, o CheckoutOptions) (Checko
 	if len(missing) > 0 && !o.AllowMissing {
 		return r, errors.Join(missing...)
 	}
+	if len(o.Targets) == 0 {
+		return r, p.removeUnrecorded(ctx, ix, &r)
+	}
 	return r, nil
+}
+
+// checkMembers refuses an output whose list of files, where it is here, names
+// one that no data may have.
+func (p *Project) checkMembers(ctx context.Context, out *Output) error {
+	if !out.Cache || out.Recorded == nil || !out.Recorded.Digest.IsDir() {
+		return nil
+	}
+	dir, err := p.cacheOf(out.Recorded).ReadDir(ctx, out.Recorded.Digest)
+	if err == nil {
+		err = dir.CheckNames()
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("output '%s': %w", out.Path, err)
+	}
+	return nil
 }
 
 func (p *Project) checkoutOne(ctx context.Context, so selectedOutput, o CheckoutOptions, r *CheckoutResult) error {
@@ -129,10 +159,14 @@ func (p *Project) checkoutOutput(ctx context.Context, out *Output, e dvcfile.Ent
 	if !insideProject(out.Rel) {
 		return storage.Changes{}, errs.At(out.Pos, "output '%s' lies outside the project", out.Path)
 	}
-	return p.cacheOf(&e).Checkout(ctx, p.Abs(out.Rel), e.Digest, storage.CheckoutOptions{
+	done, err := p.cacheOf(&e).Checkout(ctx, p.Abs(out.Rel), e.Digest, storage.CheckoutOptions{
 		Root: p.Root, Force: o.Force, Relink: o.Relink, CopyOnly: !out.Cache, IsExec: e.Meta.IsExec,
 		Ignore: p.dvcignoreBelow(out.Rel),
 	})
+	if err == nil && out.Cache {
+		p.placed(out.Rel, e)
+	}
+	return done, err
 }
 
 // checkoutPart makes the files of a folder output that lie at or below a path

@@ -73,7 +73,17 @@ func (p *Project) commitOutput(ctx context.Context, s *Stage, out *Output, e *dv
 		}
 		opts.CopyOnly = true
 	}
-	return p.cacheOf(e).Commit(ctx, p.Abs(out.Rel), tree, opts)
+	if err := p.cacheOf(e).Commit(ctx, p.Abs(out.Rel), tree, opts); err != nil {
+		return err
+	}
+	if out.Cache {
+		hash := "md5"
+		if e != nil {
+			hash = e.Hash
+		}
+		p.placed(out.Rel, dvcfile.Entry{Digest: tree.Digest, Hash: hash})
+	}
+	return nil
 }
 
 // ignoreOutputs writes the .gitignore entries of a stage's cached outputs. An

@@ -40,6 +40,7 @@ type Project struct {
 	now          func() time.Time
 	sink         event.Sink
 	state        *storage.State
+	outputs      placedOutputs
 	hasher       *storage.Hasher
 	dvcignore    *ignore.Set
 	params       paramsFiles
@@ -176,9 +177,9 @@ func (p *Project) openCache() (err error) {
 	return nil
 }
 
-// Close saves the record of unchanged files.
+// Close saves the records of unchanged files and of outputs in the work tree.
 func (p *Project) Close() error {
-	err := errors.Join(p.Cache.Close(), p.state.Close())
+	err := errors.Join(p.Cache.Close(), p.state.Close(), p.savePlaced())
 	for _, c := range p.opened {
 		err = errors.Join(err, c.Close())
 	}
@@ -186,7 +187,9 @@ func (p *Project) Close() error {
 }
 
 // access is what remotes are opened with.
-func (p *Project) access() remote.Access { return remote.Access{Env: lookup(p.env), Ask: p.ask} }
+func (p *Project) access() remote.Access {
+	return remote.Access{Env: lookup(p.env), Ask: p.ask, Sink: p.sink}
+}
 
 // TmpDir is .dvc/tmp, which Git and DVC ignore.
 func (p *Project) TmpDir() string { return filepath.Join(p.Root, ".dvc", "tmp") }

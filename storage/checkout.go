@@ -154,8 +154,8 @@ func BadName(name string) string {
 	return ""
 }
 
-// checkNames refuses a folder with a file that no checkout would write.
-func (o DirObject) checkNames() error {
+// CheckNames refuses a folder with a file that no checkout would write.
+func (o DirObject) CheckNames() error {
 	for _, e := range o {
 		if err := keepable(e.RelPath); err != nil {
 			return err
@@ -285,6 +285,9 @@ func (k *checkout) scanDirLink(ctx context.Context) error {
 
 // plan compares what is there with the target.
 func (k *checkout) plan(ctx context.Context) error {
+	if k.opts.Relink && len(k.target) > 0 {
+		k.link.probe(k.target[0].MD5)
+	}
 	wanted := make(map[string]struct{}, len(k.target))
 	for _, e := range k.target {
 		wanted[e.RelPath] = struct{}{}

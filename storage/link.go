@@ -60,6 +60,17 @@ func newLinker(c *Cache, ws *fsx.Root, copyOnly bool) *linker {
 	return l
 }
 
+// probe finds out by a copy of the object d whether blocks can be shared, where a
+// link is the second choice: a file of its own is then in place or not.
+func (l *linker) probe(d Digest) {
+	if len(l.types) < 2 || l.types[0] != Reflink || l.types[1] == Copy {
+		return
+	}
+	if l.cache.noReflink.Load() || !l.cache.sharesBlocksOf(l.cache.Path(d)) && l.cache.noReflink.Load() {
+		l.first.CompareAndSwap(0, 1)
+	}
+}
+
 // place makes the file name in the workspace out of the object d, in one step.
 // exec asks for the user's execute bit, which only a file of its own can have:
 // on a link it would change the object.

@@ -43,7 +43,7 @@ func (k *checkout) apply(ctx context.Context) error {
 	if k.isDir || k.opts.CopyOnly || !k.opts.IsExec || len(k.out.Missing) > 0 {
 		return nil
 	}
-	return normalMode(k.ws, k.base, true)
+	return normalMode(k.ws, k.base, ownMode(false), true)
 }
 
 // inTheWay tells whether something must be removed before the target can be

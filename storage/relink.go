@@ -29,6 +29,9 @@ func (c *Cache) relink(ctx context.Context, abs string, t Tree, opts CommitOptio
 	if !t.IsDir() {
 		members = DirObject{{MD5: t.Digest}}
 	}
+	if !t.IsDir() { // DVC leaves the files of a folder that are no links
+		l.probe(t.Digest)
+	}
 	var later settling
 	m := newMeter(nil, "", "", 0)
 	g, gctx := errgroup.WithContext(ctx)
@@ -53,7 +56,11 @@ func (c *Cache) relink(ctx context.Context, abs string, t Tree, opts CommitOptio
 		return err
 	}
 	if !t.IsDir() {
-		if err := normalMode(ws, base, t.IsExec); err != nil {
+		mode := ownMode(false)
+		if l.types[0] == Copy { // as DVC: only where copies were asked for
+			mode = ownMode(c.opts.Shared)
+		}
+		if err := normalMode(ws, base, mode, t.IsExec); err != nil {
 			return err
 		}
 	}
@@ -80,10 +87,20 @@ func (c *Cache) unchanged(ctx context.Context, path string, d Digest, known []se
 	return nil
 }
 
-// normalMode gives a tracked file of its own the mode 0666 less the umask, plus
-// the user's execute bit if it had any: what DVC leaves behind, so that the
-// same file checked out elsewhere is the same (dvc-compat 4.6).
-func normalMode(ws *fsx.Root, name string, exec bool) error {
+// ownMode is the mode of a workspace file of its own that is no program. DVC
+// gives those that it makes writable in a project with a shared cache to the
+// group, whatever the umask.
+func ownMode(shared bool) fs.FileMode {
+	if shared {
+		return 0o664
+	}
+	return 0o666 &^ fsx.Umask()
+}
+
+// normalMode gives a tracked file of its own the mode want, plus the user's
+// execute bit if it had any: what DVC leaves behind, so that the same file
+// checked out elsewhere is the same (dvc-compat 4.6).
+func normalMode(ws *fsx.Root, name string, want fs.FileMode, exec bool) error {
 	info, err := ws.Lstat(name)
 	if err != nil {
 		return err
@@ -91,7 +108,6 @@ func normalMode(ws *fsx.Root, name string, exec bool) error {
 	if _, links := inode(info); !info.Mode().IsRegular() || links > 1 {
 		return nil
 	}
-	want := 0o666 &^ fsx.Umask()
 	if exec {
 		want |= 0o100
 	}
@@ -206,7 +222,7 @@ func (c *Cache) Unprotect(ctx context.Context, path, root string) error {
 	g.SetLimit(c.opts.Jobs)
 	for _, f := range files {
 		if !f.broken {
-			g.Go(func() error { return unprotectFile(gctx, c.hasher, ws, join(base, f.rel), join(abs, f.rel)) })
+			g.Go(func() error { return c.unprotectFile(gctx, ws, join(base, f.rel), join(abs, f.rel)) })
 		}
 	}
 	if err := g.Wait(); err != nil {
@@ -215,14 +231,14 @@ func (c *Cache) Unprotect(ctx context.Context, path, root string) error {
 	return nil
 }
 
-func unprotectFile(ctx context.Context, h *Hasher, ws *fsx.Root, name, abs string) error {
+func (c *Cache) unprotectFile(ctx context.Context, ws *fsx.Root, name, abs string) error {
 	info, err := ws.Lstat(name)
 	if err != nil {
 		return err
 	}
-	exec := info.Mode().IsRegular() && info.Mode()&0o100 != 0
+	exec, mode := info.Mode().IsRegular() && info.Mode()&0o100 != 0, ownMode(c.opts.Shared)
 	if _, links := inode(info); info.Mode().IsRegular() && links <= 1 {
-		return normalMode(ws, name, exec)
+		return normalMode(ws, name, mode, exec)
 	}
 	src, err := os.Open(abs)
 	if err != nil {
@@ -234,11 +250,11 @@ func unprotectFile(ctx context.Context, h *Hasher, ws *fsx.Root, name, abs strin
 		return err
 	}
 	defer t.Discard()
-	if _, _, err := h.copy(ctx, t, src, newMeter(nil, "", "", 0)); err != nil {
+	if _, _, err := c.hasher.copy(ctx, t, src, newMeter(nil, "", "", 0)); err != nil {
 		return err
 	}
 	if err := t.Publish(fsx.Flushed); err != nil {
 		return err
 	}
-	return normalMode(ws, name, exec)
+	return normalMode(ws, name, mode, exec)
 }

@@ -55,6 +55,9 @@ func hexValue(c byte) int {
 func (c *Cache) forgetShelves() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.root != nil {
+		c.root.Forget()
+	}
 	return c.shelves.close()
 }
 

@@ -77,6 +77,10 @@ func IsGit(part string) bool {
 	return strings.EqualFold(part, ".git") || strings.EqualFold(part, "git~1")
 }
 
+// Forget makes the Root look at each folder again: for folders that were removed
+// behind its back.
+func (r *Root) Forget() { r.seen.Clear() }
+
 // Check tells whether name may be written: see Root.
 func (r *Root) Check(name string) error {
 	if err := r.CheckName(name); err != nil {

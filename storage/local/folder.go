@@ -44,6 +44,9 @@ func (b *Backend) closeDirs() error {
 		err = errors.Join(err, d.Close())
 	}
 	b.dirs = nil
+	if b.root != nil {
+		b.root.Forget()
+	}
 	return err
 }
 

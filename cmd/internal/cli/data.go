@@ -85,7 +85,7 @@ func (a *app) checkoutCommand() *cobra.Command {
 	return c
 }
 
-// printCheckout lists what changed as DVC does: A added, M modified.
+// printCheckout lists what changed as DVC does: A added, M modified, D deleted.
 func (a *app) printCheckout(p *pipeline.Project, r pipeline.CheckoutResult, summary bool) {
 	if a.quiet {
 		return
@@ -94,7 +94,7 @@ func (a *app) printCheckout(p *pipeline.Project, r pipeline.CheckoutResult, summ
 		for _, group := range []struct {
 			mark string
 			rels []string
-		}{{"A", r.Added}, {"M", r.Modified}} {
+		}{{"A", r.Added}, {"M", r.Modified}, {"D", r.Deleted}} {
 			for _, rel := range group.rels {
 				slash := ""
 				if strings.HasSuffix(rel, "/") {

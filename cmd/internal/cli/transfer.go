@@ -110,7 +110,8 @@ func (a *app) pullCommand() *cobra.Command {
 						transferResult
 						Added    []string `json:"added"`
 						Modified []string `json:"modified"`
-					}{transferred(fetched), append([]string{}, done.Added...), append([]string{}, done.Modified...)}), err)
+						Deleted  []string `json:"deleted"`
+					}{transferred(fetched), append([]string{}, done.Added...), append([]string{}, done.Modified...), append([]string{}, done.Deleted...)}), err)
 				}
 				a.printCheckout(p, done, false)
 				if err == nil {
