@@ -11,6 +11,8 @@ import (
 	"github.com/spf13/pflag"
 
 	"ctrx/experiment"
+	"ctrx/internal/errs"
+	"ctrx/internal/event"
 	"ctrx/pipeline"
 	"ctrx/tracking/ui"
 )
@@ -156,7 +158,8 @@ func (a *app) serve(ctx context.Context, o experiment.TrackingServerOptions, ope
 	}
 	return s.ServeAnd(ctx, func(ctx context.Context) {
 		if err := a.openBrowser(ctx, s.URL()); err != nil && ctx.Err() == nil {
-			a.printError(err) // the page is served all the same
+			// The page is served all the same.
+			a.printer.Send(event.Event{Type: event.Warn, Text: err.Error() + ": " + errs.HintOf(err)})
 		}
 	})
 }

@@ -5,6 +5,9 @@ import {button, el, store} from "./dom.js";
 
 const METRICS = 8, PARAMS = 8;
 
+// Tags of ctrx that begin so tell of a stage, and have the digest of an output.
+export const STAGE = "ctrx.stage/", OUTPUT = "ctrx.output/";
+
 export class Columns {
   constructor(experiment) {
     this.key = `columns.${experiment}`;

@@ -1,10 +1,10 @@
 // Runs side by side: what differs, their curves over each other, and pictures
 // of many at once.
 
-import {badge, duration, el, moment, number, numeric, short, store} from "./dom.js";
+import {badge, duration, el, moment, number, short, store} from "./dom.js";
 import * as api from "./api.js";
 import {Curves} from "./curves.js";
-import {byName, Columns} from "./columns.js";
+import {byName, Columns, OUTPUT, STAGE} from "./columns.js";
 import {colour} from "./chart.js";
 import {explore} from "./explore.js";
 
@@ -67,7 +67,12 @@ function rowsOf(runs) {
   for (const [key, name] of [["mlflow.source.git.commit", "commit"], ["mlflow.source.git.branch", "branch"], ["mlflow.user", "user"], ["mlflow.source.name", "source"]]) {
     if (runs.some(r => r.tags.has(key))) rows.push({group: "Code", kind: "tags", name, values: runs.map(r => r.tags.get(key))});
   }
-  for (const key of keys("tags")) if (!key.startsWith("mlflow.")) rows.push({group: "Tags", kind: "tags", name: key, values: runs.map(r => r.tags.get(key))});
+  const tags = keys("tags").filter(k => !k.startsWith("mlflow.") && k !== "ctrx.run_key"); // which is another one for each run
+  for (const [group, prefix] of [["Outputs", OUTPUT], ["Stages", STAGE], ["Tags", ""]]) {
+    for (const key of tags.filter(k => prefix ? k.startsWith(prefix) : !k.startsWith(OUTPUT) && !k.startsWith(STAGE))) {
+      rows.push({group, kind: group === "Outputs" ? "digests" : "tags", name: key.slice(prefix.length), values: runs.map(r => r.tags.get(key))});
+    }
+  }
   return rows;
 }
 
@@ -88,17 +93,16 @@ function differences(runs, only) {
   return el("div", {class: "wide", tabindex: "0"}, el("table", {class: "comparison"}, el("caption", {class: "hide"}, "Comparison"), head, ...bodies));
 }
 
-// cells of numbers say how far they are from the first run's.
+// cells of metrics say how far they are from the first run's.
 function cells(row) {
   const first = row.values[0];
   return row.values.map((v, i) => {
     if (v === undefined) return el("td", {class: "quiet"}, "–");
-    if (row.kind === "metrics" || numeric(v)) {
-      const by = i > 0 && first !== undefined && (row.kind === "metrics" || numeric(first)) ? number(v) - number(first) : 0;
-      const text = row.kind === "metrics" ? short(v) : String(v);
-      return el("td", {title: String(v)}, text, by && Number.isFinite(by) && row.kind === "metrics" ? el("small", {class: "quiet"}, ` ${by > 0 ? "+" : "−"}${short(Math.abs(by))}`) : null);
+    if (row.kind === "metrics") {
+      const by = i > 0 && first !== undefined ? number(v) - number(first) : 0;
+      return el("td", {title: String(v)}, short(v), by && Number.isFinite(by) ? el("small", {class: "quiet"}, ` ${by > 0 ? "+" : "−"}${short(Math.abs(by))}`) : null);
     }
-    if (row.name === "commit" || row.kind === "datasets") return el("td", {title: String(v)}, el("code", null, String(v).slice(0, 12)));
+    if (row.name === "commit" || row.kind === "datasets" || row.kind === "digests") return el("td", {title: String(v)}, el("code", null, String(v).slice(0, 12)));
     return el("td", {class: "text"}, v);
   });
 }

@@ -4,7 +4,7 @@ import {badge, button, copyable, duration, el, moment, short, tell} from "./dom.
 import * as api from "./api.js";
 import {Curves} from "./curves.js";
 import {artifacts} from "./artifacts.js";
-import {byName} from "./columns.js";
+import {byName, OUTPUT, STAGE} from "./columns.js";
 
 export async function showRun(main, {parts, signal, crumbs, every}) {
   const id = parts[3];
@@ -116,11 +116,13 @@ function datasetsOf(run) {
 }
 
 function tagsOf(run) {
-  const own = new Map([...run.tags].filter(([k]) => !k.startsWith("mlflow."))), theirs = new Map([...run.tags].filter(([k]) => k.startsWith("mlflow.")));
+  const section = (title, map, what) => map.size ? el("section", null, el("h2", null, `${title} (${map.size})`), pairs(map, what)) : null;
+  const all = [...run.tags], below = prefix => new Map(all.filter(([k]) => k.startsWith(prefix)).map(([k, v]) => [k.slice(prefix.length), v]));
+  const rest = new Map(all.filter(([k]) => !["mlflow.", STAGE, OUTPUT].some(p => k.startsWith(p)))), theirs = new Map(all.filter(([k]) => k.startsWith("mlflow.")));
   return [
-    el("section", null, el("h2", null, `Tags (${own.size})`), pairs(own, "tag")),
+    section("Stages", below(STAGE), "stage"), section("Outputs", below(OUTPUT), "output"), section("Tags", rest, "tag"),
     el("details", null, el("summary", {class: "quiet"}, `Tags of MLflow (${theirs.size})`), pairs(theirs, "tag")),
-  ];
+  ].filter(Boolean);
 }
 
 async function showChildren(into, run, signal) {

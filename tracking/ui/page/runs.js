@@ -1,42 +1,12 @@
 // The runs of an experiment: filter, order, pages, child runs, selection. What
 // is looked at stands in the address, so that it can be sent to a colleague.
 
-import {button, el, numeric, problem, store, tell} from "./dom.js";
+import {button, el, problem, store, tell} from "./dom.js";
 import * as api from "./api.js";
-import {byName, Columns} from "./columns.js";
+import {Columns} from "./columns.js";
 import {runTable} from "./runtable.js";
 import {explore} from "./explore.js";
-
-const PAGE = 100, CHILDREN = 1000;
-const TOP = "tags.`mlflow.parentRunId` IS NULL";
-
-// question turns what was typed into a search expression: a plain word is a
-// part of the name.
-function question(text) {
-  const t = text.trim();
-  if (!t || /[=<>]|\b(like|ilike|in|is)\b/i.test(t)) return t;
-  return `attributes.run_name ILIKE '%${t.replaceAll("'", "")}%'`;
-}
-
-// order gives the order_by of the API for a column such as "metrics.auc".
-function order(key, ascending) {
-  const [, entity, name] = /^(metrics|params|attributes)\.(.*)$/s.exec(key) ?? [];
-  if (!entity) return ["attributes.start_time DESC"];
-  const field = entity === "attributes" ? key : api.quoted(entity, name);
-  return [`${field} ${ascending ? "ASC" : "DESC"}`];
-}
-
-// comparison orders runs by a column, those without a value last.
-function comparison(key, ascending) {
-  const [, entity, name] = /^(metrics|params|attributes)\.(.*)$/s.exec(key) ?? [];
-  const value = r => entity === "attributes" ? {run_name: r.name, status: r.status}[name] ?? r.start : r[entity]?.get(name);
-  return (a, b) => {
-    const x = value(a), y = value(b);
-    if (x === undefined || y === undefined) return Number(x === undefined) - Number(y === undefined);
-    const by = numeric(x) && numeric(y) ? Number(x) - Number(y) : byName(String(x), String(y));
-    return ascending ? by : -by;
-  };
-}
+import {grouped, help, PAGE, searchRuns} from "./search.js";
 
 export async function showRuns(main, context) {
   const {signal, crumbs, every} = context;
@@ -100,54 +70,11 @@ export async function showRuns(main, context) {
     load().then(() => main.querySelector(".wide")?.scrollTo(0, 0), () => {});
   }
 
-  // ---- asking ----
-  const grouped = () => !query.flat && !query.filter && !query.deleted;
-
-  async function ask() {
-    const filter = question(query.filter), view = query.deleted ? "DELETED_ONLY" : "ACTIVE_ONLY", by = order(query.key, query.ascending);
-    const page = await api.search({
-      experiment_ids: [id], filter: grouped() ? TOP : filter, run_view_type: view,
-      max_results: PAGE, order_by: by, page_token: pages[at],
-    }, signal);
-    const result = {runs: page.runs, next: page.next, children: new Map(), more: false};
-    if (grouped()) await addChildren(result, view);
-    // The server orders parameters as texts; a whole list can be put right.
-    else if (query.key.startsWith("params.") && !result.next && at === 0) result.runs.sort(comparison(query.key, query.ascending));
-    return result;
-  }
-
-  // addChildren finds the child runs of a page. Children begin after their
-  // parents, so those that began since the oldest of the page are asked for, and
-  // where these are too many, those of the parents that are open. On a page that
-  // is the whole list, a child whose parent is gone stands by itself.
-  async function addChildren(result, view) {
-    const ask = condition => api.search({
-      experiment_ids: [id], filter: condition, run_view_type: view, max_results: CHILDREN, order_by: ["attributes.start_time ASC"],
-    }, signal);
-    const whole = at === 0 && !result.next;
-    const since = whole ? 0 : Math.min(...result.runs.map(r => r.start));
-    const below = await ask(`tags.\`mlflow.parentRunId\` IS NOT NULL and attributes.start_time >= ${since}`);
-    result.more = Boolean(below.next);
-    const found = new Map(below.runs.map(r => [r.id, r]));
-    if (result.more) {
-      for (const r of result.runs.filter(r => open.has(r.id) && /^[0-9a-f]+$/.test(r.id))) {
-        for (const child of (await ask(`tags.\`mlflow.parentRunId\` = '${r.id}'`)).runs) found.set(child.id, child);
-      }
-    }
-    const known = new Set([...result.runs.map(r => r.id), ...found.keys()]);
-    for (const r of found.values()) {
-      if (!whole || known.has(r.parent)) result.children.set(r.parent, [...result.children.get(r.parent) ?? [], r]);
-      else result.runs.push(r);
-    }
-    if (whole) result.runs.sort(comparison(query.key, query.ascending));
-    for (const list of result.children.values()) list.sort(comparison(query.key, query.ascending));
-  }
-
   async function load() {
     const mine = ++asked;
     main.setAttribute("aria-busy", "true");
     try {
-      const result = await ask();
+      const result = await searchRuns(id, query, pages[at], open, signal);
       if (mine !== asked) return;
       wrong.hidden = true;
       const text = JSON.stringify([query, at, result.runs.map(r => r.raw), [...result.children.values()].flat().map(r => r.raw)]);
@@ -175,7 +102,7 @@ export async function showRuns(main, context) {
     columns.learn(all());
     if (!last.runs.length && at === 0) body.replaceChildren(nothing());
     else if (query.chart) body.replaceChildren(explore(selected.size > 1 ? [...selected.values()] : all(), columns));
-    else runTable(body, {...last, columns, selected, open, query, grouped: grouped(), sort, select, toggle});
+    else runTable(body, {...last, columns, selected, open, query, grouped: grouped(query), sort, select, toggle});
     back.disabled = at === 0;
     forth.disabled = !last.next;
     const first = at * PAGE + 1, end = at * PAGE + last.runs.length;
@@ -242,17 +169,4 @@ export async function showRuns(main, context) {
       load().then(showControls, err => { if (err.name !== "AbortError") main.replaceChildren(problem(err)); });
     },
   };
-}
-
-function help() {
-  const line = (code, text) => el("tr", null, el("td", null, el("code", null, code)), el("td", null, text));
-  return el("details", {class: "pop"}, el("summary", null, "Filter help"), el("div", null, el("table", null, el("tbody", null,
-    line("amber", "a part of the name"),
-    line("metrics.auc > 0.7", "= != < <= > >="),
-    line("params.model = 'xgb'", "= != LIKE ILIKE; text stands in quotes"),
-    line("metrics.`val loss` < 1", "odd names stand in back quotes"),
-    line("tags.`mlflow.user` ILIKE '%ann%'", "% is any text"),
-    line("attributes.status = 'FAILED'", "also run_name, start_time, end_time, user_id"),
-    line("params.lr IS NOT NULL", "has a value"),
-    line("… and …", "both; there is no or")))));
 }
