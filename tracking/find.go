@@ -120,7 +120,8 @@ func (c *Client) FindRun(ctx context.Context, experiment string, ref RunRef) (Ru
 	if ref.ID != "" {
 		return c.runByID(ctx, ref.ID)
 	}
-	unknown := errs.Hint(errs.New(errs.NotFound, "no run of experiment '%s' is named '%s' or has an id that begins so: it never existed on %s, or is of another experiment", experiment, ref.Text, c.URI()), "ctrx runs list")
+	unknown := errs.Hint(errs.New(errs.NotFound, "no run of experiment '%s' is named '%s' or has an id that begins so: it never existed on %s, or is of another experiment", experiment, ref.Text, c.URI()),
+		"ctrx runs list; one that was kept on disk because the server was down: ctrx tracking sync")
 	exp, err := c.ExperimentByName(ctx, experiment)
 	if errs.KindOf(err) == errs.NotFound {
 		return RunRecord{}, unknown

@@ -30,7 +30,7 @@ func TestCtrxDefaults(t *testing.T) {
 			t.Errorf("%q: %v", in, err)
 			continue
 		}
-		if c.Tracking != (TrackingSettings{OnError: "spool"}) || c.Exp.Push || c.Python.UV != "auto" {
+		if c.Tracking != (TrackingSettings{OnError: "spool", Live: true, SystemMetrics: true, StageLogs: true}) || c.Exp.Push || c.Python.UV != "auto" {
 			t.Errorf("%q: %+v", in, c)
 		}
 	}
@@ -44,7 +44,7 @@ func TestCtrxErrors(t *testing.T) {
 	tests := []struct{ in, want, hint string }{
 		{"trackin:\n  uri: x\n", "ctrx.yaml:1:1: unknown setting trackin", "did you mean tracking?"},
 		{"tracking:\n  url: x\n", "ctrx.yaml:2:3: unknown setting tracking.url", "did you mean uri?"},
-		{"tracking:\n  zzzzzz: x\n", "ctrx.yaml:2:3: unknown setting tracking.zzzzzz", "known here: experiment, on_error, repro, uri"},
+		{"tracking:\n  zzzzzz: x\n", "ctrx.yaml:2:3: unknown setting tracking.zzzzzz", "known here: experiment, live, on_error, repro, stage_logs, system_metrics, uri"},
 		{"tracking:\n  on_error: explode\n", `ctrx.yaml:2:13: tracking.on_error must be spool or fail, not "explode"`, ""},
 		{"tracking:\n  repro: yes please\n", `ctrx.yaml:2:10: tracking.repro must be true or false, not "yes please"`, ""},
 		{"tracking:\n  uri: 12\n", "ctrx.yaml:2:8: tracking.uri must be text, not the number 12", ""},
