@@ -46,7 +46,7 @@ func StartParent(ctx context.Context, p *pipeline.Project, o TrackOptions, spec 
 	}
 	r := &ParentRun{client: client, options: o}
 	if err = hideStore(p, client); err == nil && spec.ID != "" {
-		err = r.goOn(ctx, spec.ID)
+		err = r.goOn(ctx, spec.ID, true)
 		if kind := errs.KindOf(err); err != nil && (kind == errs.NotFound || kind == errs.Unreachable) {
 			p.Warn("the parent run in MLflow cannot go on, and another begins: %v", err)
 			err = nil
@@ -63,23 +63,23 @@ func StartParent(ctx context.Context, p *pipeline.Project, o TrackOptions, spec 
 	return r, nil
 }
 
-// GoOnWithParent opens a parent run that was begun before. One that the server
-// does not have is errs.NotFound.
-func GoOnWithParent(ctx context.Context, o TrackOptions, id string) (*ParentRun, error) {
+// GoOnWithParent opens a parent run that was begun before; reopen makes one run
+// again that had its end. One that the server does not have is errs.NotFound.
+func GoOnWithParent(ctx context.Context, o TrackOptions, id string, reopen bool) (*ParentRun, error) {
 	client, err := tracking.Open(ctx, o.Config)
 	if err != nil {
 		return nil, fmt.Errorf("open tracking: %w", err)
 	}
 	r := &ParentRun{client: client, options: o}
-	if err := r.goOn(ctx, id); err != nil {
+	if err := r.goOn(ctx, id, reopen); err != nil {
 		return nil, errors.Join(err, client.Close())
 	}
 	return r, nil
 }
 
 // goOn takes up a run by its id, or by the key that it was known by while it was
-// in the spool. It runs again, whatever end it had.
-func (r *ParentRun) goOn(ctx context.Context, id string) error {
+// in the spool.
+func (r *ParentRun) goOn(ctx context.Context, id string, reopen bool) error {
 	run, err := r.client.ContinueRun(ctx, id)
 	if errs.KindOf(err) == errs.NotFound {
 		var keyErr error
@@ -91,6 +91,9 @@ func (r *ParentRun) goOn(ctx context.Context, id string) error {
 		return err
 	}
 	r.run = run
+	if !reopen {
+		return nil
+	}
 	return run.Reopen(ctx)
 }
 

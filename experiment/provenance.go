@@ -2,10 +2,13 @@ package experiment
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -34,6 +37,7 @@ const (
 	stageTag        = "ctrx.stage/"
 	outputTag       = "ctrx.output/"
 	outputURLTag    = "ctrx.output_url/"
+	noneTag         = "none" // of the two tags of the patch: nothing any more
 )
 
 // PatchLimit bounds, in bytes, the files that the patch of a run is made of.
@@ -141,7 +145,7 @@ func (t *tracker) look(ctx context.Context, outcome *Outcome) (seen, error) {
 	var s seen
 	var err error
 	if s.tree = outcome.Tree; s.tree == "" {
-		if s.tree, err = p.Git.WriteTree(ctx, filesToKeep(p, t.index, t.description.Steps)); err != nil {
+		if s.tree, err = p.Git.WriteTree(ctx, smallOnes(p, filesToKeep(p, t.index, t.description.Steps))); err != nil {
 			return s, fmt.Errorf("write down the work tree: %w", err)
 		}
 	}
@@ -150,6 +154,36 @@ func (t *tracker) look(ctx context.Context, outcome *Outcome) (seen, error) {
 		s.untracked, err = p.Git.UntrackedBeside(ctx, s.tree)
 	}
 	return s, err
+}
+
+// smallOnes leaves out files and folders that Git does not know and that would
+// not fit into a patch: without an experiment commit nothing is to be put into
+// Git's objects for them. Paths are from the root of the repository.
+func smallOnes(p *pipeline.Project, names []string) []string {
+	left := int64(PatchLimit)
+	return slices.DeleteFunc(names, func(name string) bool {
+		if p.Git.Tracked(name) {
+			return false
+		}
+		var size int64
+		_ = filepath.WalkDir(filepath.Join(p.Git.Root(), filepath.FromSlash(name)), func(_ string, e fs.DirEntry, err error) error {
+			if err != nil || e.IsDir() {
+				return nil
+			}
+			if info, err := e.Info(); err == nil {
+				size += info.Size()
+			}
+			if size > left {
+				return fs.SkipAll
+			}
+			return nil
+		})
+		if size > left {
+			return true
+		}
+		left -= size
+		return false
+	})
 }
 
 // credential is what a setting looks like that must not leave the machine:
@@ -179,7 +213,7 @@ func (t *tracker) logSeen(ctx context.Context, s seen) error {
 		omitted = append(omitted, o.Path)
 	}
 	if len(omitted) > 0 || len(t.seen.patch.LeftOut) > 0 {
-		tags = append(tags, tracking.Tag{Key: patchOmittedTag, Value: strings.Join(omitted, ", ")})
+		tags = append(tags, tracking.Tag{Key: patchOmittedTag, Value: cmp.Or(strings.Join(omitted, ", "), noneTag)})
 	}
 	if len(s.patch.Text) > 0 {
 		if err := t.run.LogArtifact(ctx, patchArtifact, bytes.NewReader(s.patch.Text)); err != nil {
@@ -189,7 +223,7 @@ func (t *tracker) logSeen(ctx context.Context, s seen) error {
 	if len(s.patch.Text) > 0 || len(t.seen.patch.Text) > 0 {
 		value := patchArtifact
 		if len(s.patch.Text) == 0 {
-			value = "" // the one of the start holds no longer
+			value = noneTag // the one of the start holds no longer
 		}
 		tags = append(tags, tracking.Tag{Key: patchTag, Value: value})
 	}
@@ -287,12 +321,23 @@ func (t *tracker) record(outcome *Outcome, stages []*pipeline.Stage) runRecord {
 
 func stageRecord(s pipeline.StageDone) recordStage {
 	r := recordStage{
-		Stage: s.Stage.Address("."), Action: s.Action.String(), Reason: s.Reason, Seconds: s.Took.Round(time.Millisecond).Seconds(),
+		Stage: s.Stage.Address("."), Action: s.Action.String(), Reason: scrub(s.Reason), Seconds: s.Took.Round(time.Millisecond).Seconds(),
 	}
 	if s.Err != nil {
-		r.Error = firstLineOf(s.Err.Error())
+		r.Error = scrub(firstLineOf(s.Err.Error()))
 	}
 	return r
+}
+
+var (
+	urlUser  = regexp.MustCompile(`(\w://)[^/\s@]*@`)
+	urlQuery = regexp.MustCompile(`(\w://[^\s?#]*)[?#]\S*`)
+)
+
+// scrub takes users, passwords and queries out of the addresses in a text, as of
+// a dependency that is a URL.
+func scrub(text string) string {
+	return urlQuery.ReplaceAllString(urlUser.ReplaceAllString(text, "$1"), "$1")
 }
 
 func firstLineOf(s string) string {

@@ -61,9 +61,7 @@ func CheckoutRun(ctx context.Context, p *pipeline.Project, client *tracking.Clie
 		return done, err
 	}
 	done.Warnings = done.Code.Warnings
-	if record, err := readRecord(ctx, client, o.Run); err == nil && record.Git != nil && len(record.Git.Untracked) > 0 {
-		done.Warnings = append(done.Warnings, "files were there that Git did not know and no stage named: they are not brought back: "+strings.Join(record.Git.Untracked, ", "))
-	} else if err != nil && errs.KindOf(err) != errs.NotFound {
+	if err := o.compareRecord(ctx, p, client, &done); err != nil {
 		return done, err
 	}
 	src, err := p.Commit(done.Code.Commit)
@@ -77,6 +75,34 @@ func CheckoutRun(ctx context.Context, p *pipeline.Project, client *tracking.Clie
 		return done, o.here(ctx, p, src, &done)
 	}
 	return done, o.apart(ctx, p, &done)
+}
+
+// compareRecord warns of what the record of a run says and no commit holds.
+func (o RunCheckoutOptions) compareRecord(ctx context.Context, p *pipeline.Project, client *tracking.Client, done *RunRestored) error {
+	record, err := readRecord(ctx, client, o.Run)
+	if errs.KindOf(err) == errs.NotFound {
+		return nil
+	}
+	if err != nil || record.Git == nil {
+		return err
+	}
+	if len(record.Git.Untracked) > 0 {
+		done.Warnings = append(done.Warnings, "files were there that Git did not know and no stage named: they are not brought back: "+someOf(record.Git.Untracked))
+	}
+	if here := p.GitPath("."); record.Git.Project != here {
+		done.Warnings = append(done.Warnings, fmt.Sprintf("the run is of the project in '%s' of the repository, and the data of the one in '%s' is brought back: repeat the command there",
+			record.Git.Project, here))
+	}
+	return nil
+}
+
+// someOf names the first few.
+func someOf(names []string) string {
+	const show = 10
+	if len(names) > show {
+		return fmt.Sprintf("%s and %d more", strings.Join(names[:show], ", "), len(names)-show)
+	}
+	return strings.Join(names, ", ")
 }
 
 // check refuses what cannot work before the server's answer is acted on.

@@ -74,7 +74,7 @@ func CodeOf(ctx context.Context, p *pipeline.Project, client *tracking.Client, r
 	}
 	f := &codeFinder{project: p, git: p.Git, client: client, run: run, incomplete: incomplete}
 	base, exp := run.Tag(baseTag), run.Tag(commitTag)
-	if base == "" && exp == "" {
+	if base == "" && exp == "" && run.Tag(treeTag) == "" {
 		return RunCode{}, errs.Hint(errs.New(errs.NotFound, "run %s (%s) names no Git commit: it was not recorded in a Git repository", run.ID, run.Name),
 			"ctrx runs show %s", run.ID[:8])
 	}
@@ -83,6 +83,9 @@ func CodeOf(ctx context.Context, p *pipeline.Project, client *tracking.Client, r
 	}
 	if err := ctx.Err(); err != nil {
 		return RunCode{}, context.Cause(ctx)
+	}
+	if base == "" && exp == "" { // it ran before the first commit
+		return f.fromPatch(ctx, RunCode{From: "the run's patch"})
 	}
 	if base == "" || !f.have(ctx, base, "") {
 		if err := ctx.Err(); err != nil {
@@ -178,14 +181,20 @@ func (f *codeFinder) fromBase(ctx context.Context, base string) (RunCode, error)
 	if want == "" {
 		return f.withArtifacts(ctx, code)
 	}
+	code.From += " and the run's patch"
+	return f.fromPatch(ctx, code)
+}
+
+// fromPatch applies the run's patch to its baseline, which is here.
+func (f *codeFinder) fromPatch(ctx context.Context, code RunCode) (RunCode, error) {
+	base, want := code.Baseline, f.run.Tag(treeTag)
 	tree, err := f.patched(ctx, base)
 	if err != nil {
 		return code, err
 	}
-	code.From += " and the run's patch"
 	if tree != want {
 		if code.LeftOut = omittedFiles(f.run); len(code.LeftOut) == 0 {
-			return code, errs.New(errs.DataCorrupt, "the patch of run %s leads from commit %s to other files than the run saw (tree %s, not %s)", f.run.ID, base[:7], tree, want)
+			return code, errs.New(errs.DataCorrupt, "the patch of run %s leads from commit '%s' to other files than the run saw (tree %s, not %s)", f.run.ID, base, tree, want)
 		}
 		if f.git.WholeTree(want) { // written when the run was, and still here
 			tree, code.LeftOut, code.From = want, nil, "files that Git still keeps"
@@ -205,7 +214,7 @@ func (f *codeFinder) fromBase(ctx context.Context, base string) (RunCode, error)
 
 func omittedFiles(run tracking.RunRecord) []string {
 	text := run.Tag(patchOmittedTag)
-	if text == "" {
+	if text == "" || text == noneTag {
 		return nil
 	}
 	return strings.Split(text, ", ")
@@ -213,9 +222,8 @@ func omittedFiles(run tracking.RunRecord) []string {
 
 // patched gives the tree that the run's patch leads to.
 func (f *codeFinder) patched(ctx context.Context, base string) (string, error) {
-	if f.run.Tag(patchTag) == "" { // nothing but what was left out
-		info, err := f.git.Commit(base)
-		return info.Tree, err
+	if f.run.Tag(patchTag) != patchArtifact { // nothing but what was left out
+		return f.git.Apply(ctx, base, nil)
 	}
 	patch, err := f.client.ReadArtifact(ctx, f.run, patchArtifact, patchReadLimit)
 	if err != nil {
@@ -272,7 +280,7 @@ func (f *codeFinder) warnDirty(code RunCode) RunCode {
 func (f *codeFinder) commit(ctx context.Context, tree, base string) (string, error) {
 	by := f.git.Identity(ctx)
 	by.When = f.run.StartTime.UTC()
-	return f.git.CommitTree(tree, gitops.CommitSpec{
+	return f.git.CommitTree(tree, gitops.CommitSpec{ // a Parent of "" is none
 		Parent: base, Message: fmt.Sprintf("ctrx: what run %s (%s) saw", f.run.ID, f.run.Name), Author: by,
 	})
 }

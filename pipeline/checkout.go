@@ -3,6 +3,7 @@ package pipeline
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path"
@@ -57,6 +58,12 @@ func (p *Project) CheckoutLocked(ctx context.Context, o CheckoutOptions) (Checko
 		if err := so.Output.checkPlace(); err != nil {
 			return r, err
 		}
+		if len(outs) == 1 { // a checkout looks at its own names first
+			break
+		}
+		if err := p.checkMembers(ctx, so.Output); err != nil {
+			return r, err
+		}
 	}
 	var missing []error
 	for _, so := range outs {
@@ -77,6 +84,25 @@ func (p *Project) CheckoutLocked(ctx context.Context, o CheckoutOptions) (Checko
 		return r, p.removeUnrecorded(ctx, ix, &r)
 	}
 	return r, nil
+}
+
+// checkMembers refuses an output whose list of files, where it is here, names
+// one that no data may have.
+func (p *Project) checkMembers(ctx context.Context, out *Output) error {
+	if !out.Cache || out.Recorded == nil || !out.Recorded.Digest.IsDir() {
+		return nil
+	}
+	dir, err := p.cacheOf(out.Recorded).ReadDir(ctx, out.Recorded.Digest)
+	if err == nil {
+		err = dir.CheckNames()
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("output '%s': %w", out.Path, err)
+	}
+	return nil
 }
 
 func (p *Project) checkoutOne(ctx context.Context, so selectedOutput, o CheckoutOptions, r *CheckoutResult) error {

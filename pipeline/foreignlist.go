@@ -139,6 +139,9 @@ type ListOptions struct {
 // List gives the files and folders of a folder, sorted by path; of a file, itself.
 func (f *Foreign) List(ctx context.Context, o ListOptions) ([]ListEntry, error) {
 	rel, err := cleanForeign(o.Path)
+	if err == nil {
+		f, rel, err = f.within(ctx, rel)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -209,6 +212,9 @@ type TreeRow struct {
 // Tree lists a folder and what is below it, each folder before its content.
 func (f *Foreign) Tree(ctx context.Context, o ListOptions) ([]TreeRow, error) {
 	rel, err := cleanForeign(o.Path)
+	if err == nil {
+		f, rel, err = f.within(ctx, rel)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -23,7 +23,7 @@ type GCOptions struct {
 	Date           string   // YYYY-MM-DD: commits since then
 	AllExperiments bool     // commits of experiments
 	Queue          bool     // experiments that wait in the queue or failed
-	Commits        []string // further commits to keep the data of
+	Runs           *GCRoots // what the runs of a tracking store refer to; nil: not asked for
 	NotInRemote    bool     // keep used data only where the remote lacks it
 	Cloud          bool     // also remove from the remote
 	Remote         string
@@ -33,6 +33,12 @@ type GCOptions struct {
 	Dry            bool          // list, remove nothing
 	Purge          bool          // delete at once, without the trash, and empty the trash
 	Grace          time.Duration // how long the trash keeps objects
+}
+
+// GCRoots are what keeps data beside the repository's own commits.
+type GCRoots struct {
+	Commits []string         // those that this repository does not have keep nothing
+	Data    []storage.Digest // of either layout; others than digests are passed over
 }
 
 // GCResult is what was removed, or with Dry would be.
@@ -65,7 +71,7 @@ func (o GCOptions) Check() error {
 		return errs.New(errs.Usage, "`--remote` requires `--cloud` or `--not-in-remote`")
 	case o.NotInRemote && o.Cloud:
 		return errs.New(errs.Usage, "`--not-in-remote` and `--cloud` are mutually exclusive")
-	case !o.Workspace && !o.Revisions.Any() && o.Rev == "" && o.Date == "" && !o.AllExperiments && !o.Queue && len(o.Commits) == 0 && o.Num == 0:
+	case !o.Workspace && !o.Revisions.Any() && o.Rev == "" && o.Date == "" && !o.AllExperiments && !o.Queue && o.Runs == nil && o.Num == 0:
 		return errs.Hint(errs.New(errs.Usage, "Either of `-w|--workspace`, `-a|--all-branches`, `-T|--all-tags` `--all-experiments`, `--all-commits`, `--date` or `--rev` needs to be set."),
 			"ctrx gc -w --dry lists what only the work tree would keep")
 	case o.Num != 0 && o.Rev == "" && !o.AllBranches:
@@ -104,8 +110,8 @@ func (o GCOptions) Warning() string {
 	if o.Queue {
 		msg += " and all queued and failed experiments"
 	}
-	if len(o.Commits) > 0 {
-		msg += " and the commits of MLflow runs"
+	if o.Runs != nil {
+		msg += " and MLflow runs"
 	}
 	if o.NotInRemote {
 		msg += " that are not present in the DVC remote"

@@ -11,7 +11,7 @@ import (
 
 // gcCommits lists the commits whose data is kept, each once.
 func (p *Project) gcCommits(ctx context.Context, o GCOptions) ([]string, error) {
-	asked := o.Revisions.Any() || o.Rev != "" || o.Date != "" || o.AllExperiments || o.Queue || len(o.Commits) > 0
+	asked := o.Revisions.Any() || o.Rev != "" || o.Date != "" || o.AllExperiments || o.Queue || o.Runs != nil
 	if !asked || p.Git == nil {
 		return nil, nil
 	}
@@ -38,9 +38,11 @@ func (p *Project) gcCommits(ctx context.Context, o GCOptions) ([]string, error) 
 			return nil, err
 		}
 	}
-	for _, c := range o.Commits {
-		if _, err := p.Git.Commit(c); err == nil { // one that was made elsewhere has no data here
-			commits = append(commits, c)
+	if o.Runs != nil {
+		for _, c := range o.Runs.Commits {
+			if _, err := p.Git.Commit(c); err == nil { // one that was made elsewhere has no data here
+				commits = append(commits, c)
+			}
 		}
 	}
 	seen := map[string]bool{}

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"ctrx/internal/errs"
+	"ctrx/pipeline/dvcfile"
 	"ctrx/storage"
 )
 
@@ -70,6 +71,9 @@ func (p *Project) collectUsed(ctx context.Context, o GCOptions, u used) error {
 		sources = append(sources, NamedSource{Name: c, Source: src})
 	}
 	seen := map[usedObject]string{}
+	if err := p.collectData(ctx, o, u, seen); err != nil {
+		return err
+	}
 	for _, s := range sources {
 		ix, err := p.LoadIndex(ctx, s.Source)
 		if err != nil {
@@ -87,6 +91,32 @@ func (p *Project) collectUsed(ctx context.Context, o GCOptions, u used) error {
 				if err := p.collectOutput(ctx, out, o, u, seen); err != nil {
 					return err
 				}
+			}
+		}
+	}
+	return nil
+}
+
+// collectData enters data that is named by its digest alone. What it was recorded
+// as is not known, so both layouts keep it.
+func (p *Project) collectData(ctx context.Context, o GCOptions, u used, seen map[usedObject]string) error {
+	if o.Runs == nil {
+		return nil
+	}
+	for _, d := range o.Runs.Data {
+		if !d.Valid() {
+			continue
+		}
+		for _, hash := range []string{"md5", ""} {
+			e := &dvcfile.Entry{Digest: d, Hash: hash}
+			if _, err := p.cacheOf(e).ReadDir(ctx, d); d.IsDir() && errors.Is(err, fs.ErrNotExist) {
+				u.add("", d, hash == "") // it may be on a remote; its members are not known
+				continue
+			}
+			out := &Output{Rel: string(d), Recorded: e}
+			out.Cache = true
+			if err := p.collectOutput(ctx, out, o, u, seen); err != nil {
+				return err
 			}
 		}
 	}

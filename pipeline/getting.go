@@ -119,16 +119,21 @@ type GetOptions struct {
 }
 
 // Get copies a file or folder of the repository into the folder where the user
-// stands, without tracking it.
-func (f *Foreign) Get(ctx context.Context, o GetOptions) (to string, err error) {
+// stands, without tracking it. It gives the path of the copy, and how many files
+// are in it.
+func (f *Foreign) Get(ctx context.Context, o GetOptions) (to string, files int, err error) {
 	if to, err = freePath(f.o.Dir, o.Out, baseName(o.Path), o.Force); err != nil {
-		return "", err
+		return "", 0, err
 	}
 	got, err := f.Fetch(ctx, o.Path)
 	if err != nil {
-		return "", err
+		return "", 0, err
 	}
-	return to, putInPlace(to, func(temp string) error {
+	files = 1
+	if got.Tree.IsDir() {
+		files = got.Tree.NFiles
+	}
+	return to, files, putInPlace(to, func(temp string) error {
 		_, err := got.Cache.Checkout(ctx, temp, got.Tree.Digest, storage.CheckoutOptions{Root: filepath.Dir(temp), CopyOnly: true})
 		if errs.KindOf(err) == errs.DataMissing {
 			err = f.missing(got.Tree.Digest)
@@ -141,6 +146,9 @@ func (f *Foreign) Get(ctx context.Context, o GetOptions) (to string, err error) 
 // repository's remote, whether it is there or not.
 func (f *Foreign) ObjectURL(ctx context.Context, rel string) (string, error) {
 	rel, err := cleanForeign(rel)
+	if err == nil {
+		f, rel, err = f.within(ctx, rel)
+	}
 	if err != nil {
 		return "", err
 	}

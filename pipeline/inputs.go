@@ -51,6 +51,8 @@ func (r Recorded) Digest() string {
 // path that was recorded with several contents is listed once for each.
 func (p *Project) RecordedInputs(ix *Index, stages []*Stage) []Recorded {
 	var found []Recorded
+	known := map[[2]string]int{} // path and digest -> place in found
+	makers := makersOf(ix)
 	for _, s := range stages {
 		if s.IsData() {
 			continue
@@ -66,13 +68,14 @@ func (p *Project) RecordedInputs(ix *Index, stages []*Stage) []Recorded {
 			if in.Digest() == "" {
 				continue
 			}
-			i := slices.IndexFunc(found, func(f Recorded) bool { return f.Rel == in.Rel && f.Digest() == in.Digest() })
-			if i < 0 {
+			key := [2]string{in.Rel, in.Digest()}
+			i, there := known[key]
+			if !there {
 				if in.Kept == "" {
-					p.describe(ix, &in)
+					p.describe(makers, &in)
 				}
 				i = len(found)
-				found = append(found, in)
+				found, known[key] = append(found, in), i
 			}
 			found[i].Readers = append(found[i].Readers, s)
 		}
@@ -89,22 +92,47 @@ func (p *Project) RecordedInputs(ix *Index, stages []*Stage) []Recorded {
 	return found
 }
 
-// describe says who keeps a dependency and who makes it.
-func (p *Project) describe(ix *Index, in *Recorded) {
-	in.Kept = KeptByNo
-	for _, s := range ix.Stages {
-		for _, out := range s.Outs {
-			if !overlaps(in.Rel, out.Rel) {
-				continue
-			}
-			if !s.IsData() {
-				in.Made = s
-			}
-			if out.Cache && inside(in.Rel, out.Rel) {
-				in.Kept = KeptByDVC
-				in.Remote, in.Location = p.location(out, in.Entry)
-			}
+// makers are the outputs of an index, sorted by path.
+type makers []selectedOutput
+
+func makersOf(ix *Index) makers {
+	m := makers(outputsOf(ix.Stages))
+	slices.SortStableFunc(m, func(a, b selectedOutput) int { return strings.Compare(a.Output.Rel, b.Output.Rel) })
+	return m
+}
+
+// from gives the outputs from the first on whose path is not before rel.
+func (m makers) from(rel string) makers {
+	i, _ := slices.BinarySearchFunc(m, rel, func(so selectedOutput, rel string) int { return strings.Compare(so.Output.Rel, rel) })
+	return m[i:]
+}
+
+// above gives the output that a path is, or lies in; ok is false for none.
+func (m makers) above(rel string) (found selectedOutput, ok bool) {
+	for dir := rel; ; dir = path.Dir(dir) {
+		if rest := m.from(dir); len(rest) > 0 && rest[0].Output.Rel == dir {
+			return rest[0], true
 		}
+		if dir == "." || dir == "/" || dir == path.Dir(dir) {
+			return found, false
+		}
+	}
+}
+
+// describe says who keeps a dependency and who makes it, or some of what is in
+// it.
+func (p *Project) describe(m makers, in *Recorded) {
+	in.Kept = KeptByNo
+	if so, ok := m.above(in.Rel); ok {
+		if !so.Stage.IsData() {
+			in.Made = so.Stage
+		}
+		if so.Output.Cache {
+			in.Kept = KeptByDVC
+			in.Remote, in.Location = p.location(so.Output, in.Entry)
+		}
+	} else if rest := m.from(in.Rel + "/"); len(rest) > 0 && inside(rest[0].Output.Rel, in.Rel) && !rest[0].Stage.IsData() {
+		in.Made = rest[0].Stage
 	}
 	if in.Kept == KeptByNo && p.Git != nil && insideProject(in.Rel) && p.keptByGit(in.Rel, in.Entry.Digest.IsDir()) {
 		in.Kept = KeptByGit

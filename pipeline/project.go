@@ -187,7 +187,9 @@ func (p *Project) Close() error {
 }
 
 // access is what remotes are opened with.
-func (p *Project) access() remote.Access { return remote.Access{Env: lookup(p.env), Ask: p.ask} }
+func (p *Project) access() remote.Access {
+	return remote.Access{Env: lookup(p.env), Ask: p.ask, Sink: p.sink}
+}
 
 // TmpDir is .dvc/tmp, which Git and DVC ignore.
 func (p *Project) TmpDir() string { return filepath.Join(p.Root, ".dvc", "tmp") }

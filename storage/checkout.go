@@ -154,8 +154,8 @@ func BadName(name string) string {
 	return ""
 }
 
-// checkNames refuses a folder with a file that no checkout would write.
-func (o DirObject) checkNames() error {
+// CheckNames refuses a folder with a file that no checkout would write.
+func (o DirObject) CheckNames() error {
 	for _, e := range o {
 		if err := keepable(e.RelPath); err != nil {
 			return err

@@ -71,7 +71,7 @@ func (c *Cache) storeTree(ctx context.Context, abs string, t Tree) error {
 	if !t.IsDir() {
 		members = DirObject{{MD5: t.Digest}}
 	}
-	if err := members.checkNames(); err != nil { // what no checkout would write is not kept either
+	if err := members.CheckNames(); err != nil { // what no checkout would write is not kept either
 		return errs.Hint(err, renameHint)
 	}
 	todo, err := c.unstored(ctx, members, t)

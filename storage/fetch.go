@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 
 	"golang.org/x/sync/errgroup"
 
@@ -39,8 +40,9 @@ type fetch struct {
 // fetchedTree is a directory object that came from the remote and is stored
 // after its members.
 type fetchedTree struct {
-	digest Digest
-	data   []byte
+	digest  Digest
+	data    []byte
+	members DirObject
 }
 
 func (f *fetch) run(ctx context.Context) error {
@@ -92,8 +94,16 @@ func (f *fetch) run(ctx context.Context) error {
 		return err
 	}
 	// A folder with missing members is stored too: what is there can be
-	// checked out, and the rest is known by name.
+	// checked out, and the rest is known by name. One whose members failed is
+	// not: the next call brings them.
+	failed := map[Digest]bool{}
+	for _, o := range f.failed {
+		failed[o.Digest] = true
+	}
 	for _, t := range f.trees {
+		if slices.ContainsFunc(t.members, func(e DirEntry) bool { return failed[e.MD5] }) {
+			continue
+		}
 		if err := f.Cache.put(ctx, t.digest, bytes.NewReader(t.data)); err != nil {
 			return err
 		}
@@ -114,7 +124,7 @@ func (f *fetch) plan(ctx context.Context) ([]Digest, error) {
 				f.paths[e.MD5] = f.pathOf(root, e.RelPath)
 			}
 		}
-		return tree.checkNames()
+		return tree.CheckNames()
 	}
 	for _, d := range unique(f.Objects) {
 		if !d.Valid() {
@@ -168,7 +178,7 @@ func (f *fetch) plan(ctx context.Context) ([]Digest, error) {
 		if err := add(d, tree); err != nil {
 			return nil, err
 		}
-		f.trees = append(f.trees, fetchedTree{d, data[i]})
+		f.trees = append(f.trees, fetchedTree{d, data[i], tree})
 	}
 	return unique(files), nil
 }

@@ -71,6 +71,27 @@ func (m *meter) finish() {
 	}
 }
 
+// Progress tells a sink how much content has passed through it. Its methods are
+// safe for concurrent use.
+type Progress struct{ m *meter }
+
+// NewProgress begins work on so many files and bytes; 0 is not known. The sink
+// may be nil. Finish ends it.
+func NewProgress(sink event.Sink, text string, files, bytes int64) *Progress {
+	m := newMeter(sink, text, "B", bytes)
+	m.of = files
+	return &Progress{m}
+}
+
+// Write counts content.
+func (p *Progress) Write(b []byte) (int, error) { return p.m.Write(b) }
+
+// File counts a file that is done.
+func (p *Progress) File() { p.m.file() }
+
+// Finish tells that the work has ended.
+func (p *Progress) Finish() { p.m.finish() }
+
 // Write lets a meter count what passes through an io.Copy.
 func (m *meter) Write(p []byte) (int, error) {
 	m.add(int64(len(p)))

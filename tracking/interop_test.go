@@ -7,6 +7,7 @@ import (
 	"math"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -128,6 +129,7 @@ func TestMLflow(t *testing.T) {
 		checkAll(t, embedded, id)
 	}
 	checkRefusalsOfMLflow(t, remote)
+	checkMovesOfMLflow(t, remote.cfg, ids)
 
 	stage := mustStart(t, embedded, "stage")
 	serve, stop, err := embedded.Serve(ctx)
@@ -152,6 +154,65 @@ func TestMLflow(t *testing.T) {
 	must(t, embedded.DownloadArtifact(ctx, stage.ID(), "stage/note.txt", &note))
 	if len(record.Metrics) != 2 || len(record.Params) != 1 || record.Params[0] != (Param{"stage.depth", "5"}) || record.Tag("stage") != "train" || note.String() != "from python" {
 		t.Errorf("what the stage logged: %+v, note %q", record, note.String())
+	}
+}
+
+// checkMovesOfMLflow takes the runs of the real server elsewhere, and brings
+// others to it; and ends a run there whose process was killed.
+func checkMovesOfMLflow(t *testing.T, remote Config, ids []string) {
+	t.Helper()
+	o := MoveOptions{Dir: t.TempDir(), Experiments: []string{"exp"}}
+	if got := export(t, remote, o); got.Runs < len(ids) {
+		t.Errorf("exported %+v", got)
+	}
+	elsewhere := config(t, "")
+	if _, err := Import(t.Context(), elsewhere, o); err != nil {
+		t.Fatal(err)
+	}
+	c := mustOpen(t, elsewhere)
+	for _, r := range runs(t, c) {
+		if slices.Contains(ids, r.Tag(movedFromTag)) {
+			checkAll(t, c, r.ID)
+			ids = slices.DeleteFunc(slices.Clone(ids), func(id string) bool { return id == r.Tag(movedFromTag) })
+		}
+	}
+	if len(ids) > 0 {
+		t.Errorf("not moved: %v", ids)
+	}
+
+	source := config(t, "")
+	source.ExperimentName = "moved"
+	nested(t, mustOpen(t, source))
+	o = MoveOptions{Dir: t.TempDir(), Experiments: []string{"moved"}, Deleted: true}
+	if got := export(t, source, o); got.Runs != 3 {
+		t.Errorf("exported %+v", got)
+	}
+	for i, want := range []int{3, 0} {
+		if got, err := Import(t.Context(), remote, o); err != nil || got.Runs != want || got.Unchanged != 3-want {
+			t.Errorf("import %d: %+v, %v", i+1, got, err)
+		}
+	}
+	server := mustOpen(t, remote)
+	e, err := server.ExperimentByName(t.Context(), "moved")
+	must(t, err)
+	page, err := server.SearchRuns(t.Context(), RunQuery{Experiments: []string{e.ID}})
+	must(t, err)
+	if len(page.Runs) != 2 || page.Runs[1].Tag(parentTag) != page.Runs[0].ID {
+		t.Errorf("on the server: %+v", page.Runs)
+	}
+	checkAll(t, server, page.Runs[0].ID)
+
+	dead := mustStart(t, server, "dead")
+	must(t, dead.lease.lock.Unlock()) // as the kernel does
+	if reaped, err := server.Reap(t.Context()); err != nil || len(reaped) != 1 {
+		t.Errorf("reaped %+v, %v", reaped, err)
+	}
+	if got, err := server.GetRun(t.Context(), dead.ID()); err != nil || got.Status != Killed || got.EndTime.IsZero() {
+		t.Errorf("%+v, %v", got, err)
+	}
+	must(t, dead.Reopen(t.Context()))
+	if got, err := server.GetRun(t.Context(), dead.ID()); err != nil || got.Status != Running {
+		t.Errorf("opened again: %+v, %v", got, err)
 	}
 }
 

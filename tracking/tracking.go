@@ -15,9 +15,11 @@
 // demands (batch sizes, key characters, value lengths) is taken care of here,
 // so a caller logs what it has.
 //
-// A server that is down does not cost a training run: unless Config.OnError
-// says Fail, a run goes on into the spool, files below
-// <Dir>/.dvc/tmp/ctrx/spool, and Sync sends it later, in order and once.
+// A server that is down, hangs or is slow costs a training run a second in all:
+// unless Config.OnError says Fail, a run then goes on into the spool, files below
+// <Dir>/.dvc/tmp/ctrx/spool, and Sync sends it later, in order and once. A run
+// whose process is killed is found by its lease, and ended by Sync or
+// Client.Reap. Export and Import move runs between servers.
 package tracking
 
 import (

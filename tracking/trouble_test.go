@@ -41,9 +41,9 @@ func status(code int) func(http.ResponseWriter, *http.Request) bool {
 // spool, and a later Sync brings everything there, once.
 func TestFaultyServer(t *testing.T) {
 	for name, fault := range map[string]func(http.ResponseWriter, *http.Request) bool{
-		"hangs": hang, "resets": reset, "500": status(500), "503": down, "full": status(507), "429": status(429), "408": status(408),
+		"hangs": hang, "resets": reset, "500": status(500), "503": down, "full": status(507), "429": status(429),
 	} {
-		for _, at := range []int{1, 3, 5, 9} {
+		for _, at := range []int{1, 4, 9} {
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()
 				r := newRemote(t)
@@ -74,8 +74,11 @@ func TestFaultyServer(t *testing.T) {
 				}
 				// Two for an artifact, two for what comes next: the artifact store
 				// alone may be in trouble. One that hangs is not asked again.
-				if faults > 4 || name == "hangs" && faults > 1 {
-					t.Errorf("%d requests to a server in trouble", faults)
+				mu.Lock()
+				asked := faults
+				mu.Unlock()
+				if asked > 4 || name == "hangs" && asked > 1 {
+					t.Errorf("%d requests to a server in trouble", asked)
 				}
 				r.setRefuse(nil)
 				mustSync(t, cfg)

@@ -64,6 +64,7 @@ type soak struct {
 
 	uri     string
 	project string       // the clients' project folder, with the spool
+	allowed atomic.Int64 // runs that may begin: a server that is down must not see all of them pass
 	logged  atomic.Int64 // runs that are finished for their client
 	spooled atomic.Int64 // of these, the ones that went to the spool
 }
@@ -119,9 +120,10 @@ func (s *soak) run(ctx context.Context, program, dir string) (r report, err erro
 }
 
 // trouble kills the server at even distances, and in the middle fills its disk
-// while a twentieth of the runs is logged.
+// for half of a distance.
 func (s *soak) trouble(ctx context.Context, h *host, r *report) error {
 	reach := func(part, of int) error {
+		s.allowed.Store(int64(s.runs*part/of + 2*s.clients))
 		for s.logged.Load() < int64(s.runs*part/of) {
 			select {
 			case <-ctx.Done():
@@ -137,7 +139,7 @@ func (s *soak) trouble(ctx context.Context, h *host, r *report) error {
 				return fmt.Errorf("fill the disk: %w", err)
 			}
 			before := s.spooled.Load()
-			if err := reach(i*20+10+s.kills, 20*(s.kills+1)); err != nil {
+			if err := reach(2*i+1, 2*(s.kills+1)); err != nil {
 				return err
 			}
 			r.refused = s.spooled.Load() > before
@@ -160,6 +162,7 @@ func (s *soak) trouble(ctx context.Context, h *host, r *report) error {
 			return err
 		}
 	}
+	s.allowed.Store(int64(s.runs))
 	return nil
 }
 

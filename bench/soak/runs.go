@@ -32,6 +32,11 @@ func (s *soak) client(ctx context.Context, next *atomic.Int64) error {
 		if i >= s.runs {
 			return nil
 		}
+		for int64(i) >= s.allowed.Load() {
+			if err := sleep(ctx, time.Millisecond); err != nil {
+				return err
+			}
+		}
 		run, err := log(ctx, c, i)
 		if err != nil {
 			return fmt.Errorf("run %d: %w", i, err)

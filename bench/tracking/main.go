@@ -333,8 +333,8 @@ func searches(ctx context.Context, program, dir string, many int) error {
 		"oldest first":              {"order_by": []string{"attributes.start_time ASC"}},
 	}
 	var both []*contender
-	ask := func(c *contender) error {
-		for range 3 {
+	ask := func(c *contender, rounds int) error {
+		for range rounds {
 			for row, q := range queries {
 				q["experiment_ids"], q["max_results"] = []string{"0"}, 100
 				if err := c.call(ctx, row, "POST", "runs/search", q, nil); err != nil {
@@ -346,14 +346,14 @@ func searches(ctx context.Context, program, dir string, many int) error {
 		both = append(both, c)
 		return nil
 	}
-	if err := ask(own); err != nil {
+	if err := ask(own, 3); err != nil {
 		return err
 	}
 	other, err := start(ctx, "mlflow", program, dir)
 	if err != nil {
 		return err
 	}
-	if err := ask(other); err != nil {
+	if err := ask(other, 1); err != nil { // minutes each
 		return err
 	}
 	fmt.Printf("\nSearch in a file of %d runs, a page of 100:\n\n", many)

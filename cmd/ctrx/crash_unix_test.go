@@ -107,6 +107,7 @@ func TestEndedByForce(t *testing.T) {
 				p.checkValid(t, what)
 				p.mustRun(t, again...)
 				p.mustRun(t, "status")
+				p.mustRun(t, "fsck", "--remote", "store")
 				got := p.state(t)
 				if sig == syscall.SIGKILL { // who is killed cleans nothing up; add and push pass over such files
 					maps.DeleteFunc(got, func(name, _ string) bool { return isTemporary(name) })

@@ -92,7 +92,7 @@ func hostileProject(t *testing.T) (around, project string) {
 	t.Helper()
 	around = t.TempDir()
 	project = filepath.Join(around, "outer", "project")
-	writeFiles(t, around, map[string]string{"victim": "precious", "outer/victim": "precious", "outer/project/good.dvc": "outs:\n- md5: " + sumOf("good") + "\n  size: 4\n  hash: md5\n  path: good\n",
+	writeFiles(t, around, map[string]string{"victim": "precious", "outer/victim": "precious", "outer/project/a_good.dvc": "outs:\n- md5: " + sumOf("good") + "\n  size: 4\n  hash: md5\n  path: good\n",
 		"outer/project/.dvc/config": "[core]\n    remote = store\n    analytics = false\n['remote \"store\"']\n    url = " + filepath.ToSlash(filepath.Join(around, "store")) + "\n",
 		// what a hostile output might have taken away with it
 		"outer/project/.dvc/config.local": "['remote \"store\"']\n    verify = true\n", "outer/project/sub/.dvc/config": ""})

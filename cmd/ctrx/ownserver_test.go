@@ -41,7 +41,7 @@ func (p *printed) Write(data []byte) (int, error) {
 }
 
 // start is the script command `ctrxserver FLAG...`: it starts `ctrx server` on
-// a free port, waits until it listens and sets SERVER_URL.
+// a free port, waits until it listens and sets SERVER_URL and SERVER_PORT.
 func (o *ownServers) start(ctx context.Context, ts *testscript.TestScript, neg bool, args []string) {
 	if neg {
 		ts.Fatalf("usage: ctrxserver FLAG...")
@@ -69,6 +69,7 @@ func (o *ownServers) start(ctx context.Context, ts *testscript.TestScript, neg b
 		if _, rest, ok := strings.Cut(lines.Text(), "Listening at "); ok {
 			url, _, _ := strings.Cut(rest, " ")
 			ts.Setenv("SERVER_URL", url)
+			ts.Setenv("SERVER_PORT", url[strings.LastIndexByte(url, ':')+1:])
 			o.mu.Lock()
 			defer o.mu.Unlock()
 			o.running[ts] = own

@@ -222,7 +222,9 @@ func (q *Queue) SettleGrids(ctx context.Context, o experiment.TrackOptions) erro
 			if err != nil {
 				return err
 			}
-			g.update(states)
+			if changed := g.update(states); !changed && g.Ended == g.status() {
+				return nil
+			}
 			return q.settleGrid(ctx, g, o)
 		})
 		if kind := errs.KindOf(err); err != nil && (kind == errs.Unreachable || kind == errs.NotFound || kind == errs.Conflict) {
@@ -302,7 +304,8 @@ func (q *Queue) settleGrid(ctx context.Context, g *grid, o experiment.TrackOptio
 	if g.Parent == "" { // no child has begun
 		return nil
 	}
-	parent, err := experiment.GoOnWithParent(ctx, o, g.Parent)
+	status := g.status()
+	parent, err := experiment.GoOnWithParent(ctx, o, g.Parent, status == "" && g.Ended != "")
 	if err != nil {
 		return err
 	}
@@ -311,7 +314,6 @@ func (q *Queue) settleGrid(ctx context.Context, g *grid, o experiment.TrackOptio
 	if g.Metric != "" {
 		params, err = g.tellBest(ctx, parent, q.now())
 	}
-	status := g.status()
 	if err != nil || status == "" {
 		if err == nil {
 			g.Ended = ""

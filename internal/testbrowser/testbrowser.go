@@ -294,6 +294,17 @@ func (c *Tab) Look(t testing.TB, width int, dark bool) {
 	}
 }
 
+// Top is the upper part of the page as PNG, so many pixels high.
+func (c *Tab) Top(t testing.TB, width, height int) []byte {
+	t.Helper()
+	var shot struct{ Data []byte }
+	clip := map[string]any{"x": 0, "y": 0, "width": width, "height": height, "scale": 1}
+	if err := c.call("Page.captureScreenshot", map[string]any{"clip": clip, "captureBeyondViewport": true}, &shot); err != nil {
+		t.Fatal(err)
+	}
+	return shot.Data
+}
+
 // Screenshot is the whole page as PNG.
 func (c *Tab) Screenshot(t testing.TB) []byte {
 	t.Helper()

@@ -33,8 +33,10 @@ func (p Place) Download(ctx context.Context, acc Access, to string, jobs int) er
 	}
 	defer closeStore(b)
 	if key != "" && !strings.HasSuffix(p.URL, "/") {
-		if _, err := b.Stat(ctx, key); err == nil {
-			return getTo(ctx, b, key, to)
+		if size, err := b.Stat(ctx, key); err == nil {
+			progress := storage.NewProgress(acc.Sink, "download", 1, size)
+			defer progress.Finish()
+			return getTo(ctx, b, key, to, progress)
 		} else if !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
@@ -46,6 +48,12 @@ func (p Place) Download(ctx context.Context, acc Access, to string, jobs int) er
 	if len(files) == 0 {
 		return fmt.Errorf("%s: %w", p.URL, fs.ErrNotExist)
 	}
+	total := int64(0)
+	for _, f := range files {
+		total += f.Size
+	}
+	progress := storage.NewProgress(acc.Sink, "download", int64(len(files)), total)
+	defer progress.Finish()
 	g, gctx := errgroup.WithContext(ctx)
 	if jobs <= 0 {
 		jobs = downloadJobs
@@ -56,7 +64,7 @@ func (p Place) Download(ctx context.Context, acc Access, to string, jobs int) er
 		if err := os.MkdirAll(filepath.Dir(name), 0o777); err != nil {
 			return err
 		}
-		g.Go(func() error { return getTo(gctx, b, strings.TrimPrefix(key+"/"+f.Path, "/"), name) })
+		g.Go(func() error { return getTo(gctx, b, strings.TrimPrefix(key+"/"+f.Path, "/"), name, progress) })
 	}
 	return g.Wait()
 }
@@ -86,8 +94,9 @@ func members(ctx context.Context, b storage.Backend, key string) ([]Listed, erro
 }
 
 // getTo writes an object to a new file.
-func getTo(ctx context.Context, b storage.Backend, key, to string) error {
-	return writeNew(to, func(w io.Writer) error { return b.Get(ctx, key, w) })
+func getTo(ctx context.Context, b storage.Backend, key, to string, progress *storage.Progress) error {
+	defer progress.File()
+	return writeNew(to, func(w io.Writer) error { return b.Get(ctx, key, io.MultiWriter(w, progress)) })
 }
 
 func writeNew(to string, write func(io.Writer) error) error {
@@ -104,8 +113,10 @@ func (p Place) downloadWeb(ctx context.Context, acc Access, to string) error {
 		return err
 	}
 	defer client.Close()
+	progress := storage.NewProgress(acc.Sink, "download", 1, 0)
+	defer progress.Finish()
 	return writeNew(to, func(w io.Writer) error {
-		_, err := client.Get(ctx, u, w)
+		_, err := client.Get(ctx, u, io.MultiWriter(w, progress))
 		return err
 	})
 }

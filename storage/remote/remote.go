@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"ctrx/internal/errs"
+	"ctrx/internal/event"
 	"ctrx/storage"
 	"ctrx/storage/local"
 	"ctrx/storage/s3"
@@ -22,6 +23,8 @@ type Access struct {
 	// Ask gets a secret from a person (ask_password, ask_passphrase); nil where
 	// there is none to ask.
 	Ask func(ctx context.Context, prompt string) (string, error)
+	// Sink hears how far downloads are; may be nil.
+	Sink event.Sink
 }
 
 // Supported lists the forms of a url that Open takes.

@@ -39,7 +39,6 @@ type seen struct {
 	mu    sync.Mutex
 	parts []string // part numbers that were stored
 	gets  []string // ranges that were asked for
-	posts int
 }
 
 func (s *seen) note(list *[]string, what string) {

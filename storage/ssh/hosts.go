@@ -130,11 +130,12 @@ func (c userConfig) resolve(s Settings, alias string, port int, user string) (ho
 		h.jumps = strings.Split(jump, ",")
 	}
 	c.keysOf(&h, s)
-	for _, list := range append(c.all(alias, "UserKnownHostsFile"), "~/.ssh/known_hosts ~/.ssh/known_hosts2") {
-		for _, file := range strings.Fields(list) {
-			h.known = append(h.known, below(file, home(s.Env), s.Env))
-		}
-		break
+	list := c.get(alias, "UserKnownHostsFile")
+	if list == "" {
+		list = "~/.ssh/known_hosts ~/.ssh/known_hosts2"
+	}
+	for file := range strings.FieldsSeq(list) {
+		h.known = append(h.known, below(file, home(s.Env), s.Env))
 	}
 	h.known = append(h.known, "/etc/ssh/ssh_known_hosts")
 	if strict := strings.ToLower(c.get(alias, "StrictHostKeyChecking")); strict != "" {

@@ -63,7 +63,9 @@ func Parse(name string, config map[string]string, baseDir string, env func(strin
 	p.url(&s)
 	s.Port = p.number("port", s.Port, 0, 65535)
 	if user := config["user"]; user != "" {
-		s.User = user
+		if s.User = user; !goodName(user) {
+			p.fail("user", "%q is no name of a user", user)
+		}
 	}
 	if password := config["password"]; password != "" {
 		s.Password = password

@@ -365,3 +365,25 @@ func TestHangingServer(t *testing.T) {
 		t.Errorf("the next call: %v", err)
 	}
 }
+
+// FuzzParse has a repository's config say where a remote is: what is taken for a
+// host or user can be nothing but a name, for ssh and for a shell.
+func FuzzParse(f *testing.F) {
+	for _, url := range []string{"ssh://me@host:22/srv/data", "ssh://me:pass@[::1]/x", "ssh://-oProxyCommand=id/x", "ssh://a@b@c:1:2//x", "ssh://", "SSH://h"} {
+		f.Add(url, "someone", "22", "30")
+	}
+	f.Fuzz(func(t *testing.T, url, user, port, seconds string) {
+		s, err := Parse("r", map[string]string{"url": url, "user": user, "port": port, "timeout": seconds}, "/base", func(string) string { return "" })
+		if err != nil {
+			return
+		}
+		for _, name := range []string{s.Host, s.User} {
+			if strings.HasPrefix(name, "-") || strings.ContainsAny(name, " \t\r\n\x00\"'`$;&|<>()\\") {
+				t.Errorf("%q is taken for a name", name)
+			}
+		}
+		if s.Host == "" || s.Port < 0 || s.Port > 65535 || s.Timeout <= 0 || strings.ContainsAny(s.Path, "\r\n\x00") {
+			t.Errorf("%q: %+v", url, s)
+		}
+	})
+}

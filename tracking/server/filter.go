@@ -59,6 +59,7 @@ type vocabulary struct {
 	registry   bool              // the searches of the registry have messages of their own
 	plain      bool              // bad clauses stand in messages without quotes
 	loose      bool              // attribute keys are checked by the caller (logged models)
+	valid      string            // the entities, for the message about one that is none
 }
 
 func runVocabulary() vocabulary {
@@ -310,7 +311,11 @@ func (v vocabulary) identifier(s string) (entity, key string, err error) {
 			if v.loose {
 				return "", "", invalid("Invalid entity type: '%s'. Expected one of ['attributes', 'metrics', 'params', 'tags'].", prefix)
 			}
-			return "", "", invalid("Invalid entity type '%s'. Valid values are ['metric', 'parameter', 'tag', 'attribute', 'dataset']", strings.Trim(prefix, "`"))
+			valid := "['metric', 'parameter', 'tag', 'attribute', 'dataset']"
+			if v.valid != "" {
+				valid = v.valid
+			}
+			return "", "", invalid("Invalid entity type '%s'. Valid values are %s", strings.Trim(prefix, "`"), valid)
 		}
 	}
 	key = unquote(key)

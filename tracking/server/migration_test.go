@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -90,6 +91,8 @@ func writeBoth(t *testing.T, f fixture) {
 	defer real.Stop()
 	own := httptest.NewServer(f.Server)
 	defer own.Close()
+	status, answer := f.request(t, "POST", traces, traceOf("0", 1, "OK", m{"mlflow.traceName": "outer"}, m{}))
+	f.decode(t, traces, status, answer, nil)
 	const writers, each = 2, 15
 	g, ctx := errgroup.WithContext(t.Context())
 	for i, base := range []string{real.URL, own.URL} {
@@ -108,6 +111,14 @@ func writeBoth(t *testing.T, f fixture) {
 		t.Fatalf("%v\n%s", err, real.Log())
 	}
 	for _, base := range []string{real.URL, own.URL} {
+		var found struct{ Traces []traceInfo }
+		if err := ask(t.Context(), base, "../../3.0/mlflow/traces/search", m{"locations": []m{{"type": "MLFLOW_EXPERIMENT", "mlflow_experiment": m{"experiment_id": "0"}}},
+			"filter": "attributes.name = 'outer' AND attributes.status = 'OK'"}, &found); err != nil {
+			t.Fatal(err)
+		}
+		if len(found.Traces) != 1 || found.Traces[0].Tags["mlflow.traceName"] != "outer" || found.Traces[0].Request != "in" {
+			t.Errorf("%s shows the traces %+v", base, found.Traces)
+		}
 		var out struct{ Runs []wire.Run }
 		if err := ask(t.Context(), base, "runs/search", m{"experiment_ids": []string{"0"}, "filter": "tags.both = 'yes'", "max_results": 1000}, &out); err != nil {
 			t.Fatal(err)
@@ -156,7 +167,7 @@ func ask(ctx context.Context, base, call string, in, out any) error {
 	if err != nil {
 		return err
 	}
-	req, err := http.NewRequestWithContext(ctx, "POST", base+api+call, bytes.NewReader(body))
+	req, err := http.NewRequestWithContext(ctx, "POST", base+path.Join(api, call), bytes.NewReader(body))
 	if err != nil {
 		return err
 	}

@@ -46,7 +46,11 @@ func (p pattern) match(r *http.Request, parts []string) bool {
 func patterns() []pattern {
 	const get, post, patch, del = http.MethodGet, http.MethodPost, http.MethodPatch, http.MethodDelete
 	at := func(path string, rt route) pattern { return pattern{strings.Split(path, "/"), rt} }
+	trace, traceTags := route{get: (*Server).getTrace}, route{patch: (*Server).setTraceTag, del: (*Server).deleteTraceTag}
 	return []pattern{
+		at("3.0/mlflow/traces/{trace}", trace),
+		at("3.0/mlflow/traces/{trace}/tags", traceTags),
+		at("2.0/mlflow/traces/{trace}/tags", traceTags),
 		at("2.0/mlflow/logged-models/{model}", route{get: (*Server).getLoggedModel, patch: (*Server).finalizeLoggedModel, del: (*Server).deleteLoggedModel}),
 		at("2.0/mlflow/logged-models/{model}/params", route{post: (*Server).logModelParams}),
 		at("2.0/mlflow/logged-models/{model}/tags", route{patch: (*Server).setModelTags}),
@@ -118,12 +122,17 @@ func routes() map[string]route {
 
 		"3.0/mlflow/server-info": {get: (*Server).serverInfo},
 
+		"3.0/mlflow/traces":               {post: (*Server).startTrace},
+		"3.0/mlflow/traces/search":        {post: (*Server).searchTraces},
+		"3.0/mlflow/traces/batchGetInfos": {post: (*Server).traceInfos},
+		"3.0/mlflow/traces/delete-traces": {post: (*Server).deleteTraces},
+		"2.0/mlflow/traces/delete-traces": {post: (*Server).deleteTraces},
+
 		// What MLflow's interface asks for and this server has nothing of:
-		// gateway, traces, evaluation, telemetry.
+		// gateway, metrics of traces, evaluation, telemetry.
 		"2.0/mlflow/gateway-proxy":   {get: (*Server).noEndpoints},
 		"3.0/mlflow/ui-telemetry":    {get: (*Server).noTelemetry},
 		"3.0/mlflow/scorers/list":    {get: nothing},
-		"3.0/mlflow/traces/search":   {post: nothing},
 		"3.0/mlflow/traces/metrics":  {post: nothing},
 		"3.0/mlflow/datasets/search": {post: nothing},
 		"3.0/mlflow/issues/search":   {post: nothing},

@@ -129,6 +129,10 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.WriteString(w, Compatible)
 	case path == "/get-artifact":
 		err = s.sendRunArtifact(w, r)
+	case path == "/ajax-api/2.0/mlflow/get-trace-artifact", path == "/ajax-api/3.0/mlflow/get-trace-artifact":
+		err = s.sendTraceArtifact(w, r)
+	case path == "/v1/traces" && r.Method == http.MethodPost:
+		err = refuseSpans()
 	case path == "/graphql":
 		err = s.serveGraphQL(w, r)
 	case strings.HasPrefix(path, "/api/"), strings.HasPrefix(path, "/ajax-api/"):

@@ -94,21 +94,19 @@ func (s *store) openReader(ctx context.Context) (*sql.DB, error) {
 		}
 		s.reader = nil
 	}
-	path, limit, extra := s.path, readers, "&_pragma=query_only(1)"
-	if !exists {
-		path, limit, extra = "", 1, ""
+	var db *sql.DB
+	if exists {
+		db, err = openDB(s.path, readers, "&_pragma=query_only(1)")
+	} else {
+		db, err = emptyStore(s.now().UnixMilli())
 	}
-	db, err := openDB(path, limit, extra)
 	if err != nil {
 		return nil, err
 	}
-	if !exists {
-		err = s.create(ctx, db)
-	} else {
-		_, err = inspect(ctx, db)
-	}
-	if err != nil {
-		return nil, errors.Join(describe(s.path, err), db.Close())
+	if exists {
+		if _, err := inspect(ctx, db); err != nil {
+			return nil, errors.Join(describe(s.path, err), db.Close())
+		}
 	}
 	s.reader, s.memory = db, !exists
 	return db, nil

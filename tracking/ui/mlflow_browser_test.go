@@ -2,7 +2,6 @@ package ui_test
 
 import (
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -94,7 +93,7 @@ func TestMLflowInBrowser(t *testing.T) {
 		t.Errorf("/ leads to %q, %v", hash, err)
 	}
 	check(t, s, tab)
-	picture(t, tab, "mlflow")
+	picture(t, tab, "mlflow", 640)
 	tab.Wait(t, click("a", "amber-eagle"))
 	tab.Wait(t, says("train.depth")+" && "+says("data/train.csv"))
 	check(t, s, tab)
@@ -138,22 +137,5 @@ func TestMLflowHostile(t *testing.T) {
 	tab.Wait(t, `document.querySelector("iframe")`)
 	if err := tab.Eval(`new Promise(done => setTimeout(() => done(window.hacked !== undefined), 500))`, &hacked); err != nil || hacked {
 		t.Errorf("an HTML artifact ran with the rights of the page (%v)", err)
-	}
-}
-
-// pictures names a folder that gets the pictures of the README:
-//
-//	CTRX_PICTURES=$PWD/docs/pictures go test ./tracking/ui -run InBrowser
-const pictures = "CTRX_PICTURES"
-
-// picture keeps what the tab shows for the README, where that is wanted.
-func picture(t testing.TB, tab *testbrowser.Tab, name string) {
-	t.Helper()
-	dir := os.Getenv(pictures)
-	if dir == "" {
-		return
-	}
-	if err := os.WriteFile(filepath.Join(dir, name+".png"), tab.Screenshot(t), 0o644); err != nil {
-		t.Fatal(err)
 	}
 }

@@ -43,5 +43,5 @@ func (p *printer) question(prompt string, read func() ([]byte, error)) ([]byte, 
 
 // access is what places beyond this machine are opened with.
 func (a *app) access() remote.Access {
-	return remote.Access{Env: a.env, Ask: a.ask()}
+	return remote.Access{Env: a.env, Ask: a.ask(), Sink: a.printer}
 }

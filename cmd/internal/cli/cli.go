@@ -131,7 +131,7 @@ func (a *app) newRoot() *cobra.Command {
 	pf.BoolVarP(&a.verbose, "verbose", "v", false, "accepted for DVC's sake: there is nothing more to print")
 	root.AddCommand(
 		a.initCommand(), a.installCommand(), a.gitHookCommand(), a.addCommand(), a.checkoutCommand(), a.statusCommand(), a.dataCommand(), a.diffCommand(), a.moveCommand(), a.removeCommand(), a.unprotectCommand(), a.gcCommand(), a.fsckCommand(), a.importCommand(), a.importURLCommand(), a.updateCommand(), a.getCommand(), a.getURLCommand(),
-		a.listCommand(), a.listURLCommand(), a.duCommand(), a.rootCommand(), a.checkIgnoreCommand(), a.destroyCommand(), a.cacheCommand(), a.reproCommand(), a.whyCommand(), a.logsCommand(),
+		a.listCommand(), a.listURLCommand(), a.duCommand(), a.rootCommand(), a.checkIgnoreCommand(), a.destroyCommand(), a.artifactsCommand(), a.cacheCommand(), a.reproCommand(), a.whyCommand(), a.logsCommand(),
 		a.stageCommand(), a.freezeCommand("freeze", "Keep stages from running, whatever changes", true),
 		a.freezeCommand("unfreeze", "Let frozen stages run again", false), a.commitCommand(), a.dagCommand(),
 		a.pushCommand(), a.fetchCommand(), a.pullCommand(), a.remoteCommand(), a.configCommand(),

@@ -34,13 +34,19 @@ func keyValues(words []string) (map[string]string, error) {
 	return m, nil
 }
 
-// foreign opens a repository and runs f with it.
-func (a *app) foreign(ctx context.Context, url string, o pipeline.ForeignOptions, options []string, f func(*pipeline.Foreign) error) (err error) {
-	if o.RemoteConfig, err = keyValues(options); err != nil {
-		return err
-	}
+// foreignOptions completes the options of a repository.
+func (a *app) foreignOptions(url string, o pipeline.ForeignOptions, options []string) (_ pipeline.ForeignOptions, err error) {
+	o.RemoteConfig, err = keyValues(options)
 	o.OpenOptions = pipeline.OpenOptions{Dir: a.Dir, Args: a.args, Env: a.Env, Sink: a.printer, Now: a.Now, Ask: a.ask()}
 	o.URL, o.CloneDir = url, a.cloneDir()
+	return o, err
+}
+
+// foreign opens a repository and runs f with it.
+func (a *app) foreign(ctx context.Context, url string, o pipeline.ForeignOptions, options []string, f func(*pipeline.Foreign) error) (err error) {
+	if o, err = a.foreignOptions(url, o, options); err != nil {
+		return err
+	}
 	r, err := pipeline.OpenForeign(ctx, o)
 	if err != nil {
 		return err
@@ -79,7 +85,7 @@ func (a *app) getCommand() *cobra.Command {
 					}
 					return err
 				}
-				_, err := r.Get(c.Context(), o)
+				_, _, err := r.Get(c.Context(), o)
 				return err
 			})
 		},

@@ -2,6 +2,8 @@ package cli
 
 import (
 	"bufio"
+	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -9,14 +11,16 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"ctrx/experiment"
 	"ctrx/internal/errs"
 	"ctrx/pipeline"
 	"ctrx/pipeline/dvcfile"
+	"ctrx/tracking"
 )
 
 func (a *app) gcCommand() *cobra.Command {
 	var o pipeline.GCOptions
-	var force, undo, asJSON bool
+	var force, undo, asJSON, runs bool
 	c := &cobra.Command{
 		Use: "gc", Short: "Remove data that nothing uses from the cache, and with -c from a remote", Args: cobra.NoArgs,
 		Long: "Keeps the data of the work tree and of what is asked for, removes the rest. What\n" +
@@ -33,6 +37,12 @@ func (a *app) gcCommand() *cobra.Command {
 					n, err := p.GCPurge(c.Context())
 					p.Info("Deleted %d objects from the trash.", n)
 					return err
+				}
+				if runs {
+					var err error
+					if o.Runs, err = a.runRoots(c.Context(), p); err != nil {
+						return err
+					}
 				}
 				if err := o.Check(); err != nil {
 					return err
@@ -59,9 +69,21 @@ func (a *app) gcCommand() *cobra.Command {
 	gcFlags(c, &o)
 	f := c.Flags()
 	f.BoolVarP(&force, "force", "f", false, "do not ask")
+	f.BoolVar(&runs, "mlflow", false, "keep the data of MLflow runs of this project that were not deleted")
 	f.BoolVar(&undo, "undo", false, "bring back what earlier calls removed, as long as the trash has it")
 	f.BoolVar(&asJSON, "json", false, "print JSON")
 	return c
+}
+
+// runRoots asks the tracking store what its runs need.
+func (a *app) runRoots(ctx context.Context, p *pipeline.Project) (*pipeline.GCRoots, error) {
+	cfg := a.trackOptions(p).Config
+	client, err := tracking.Open(ctx, cfg)
+	if err != nil {
+		return nil, err
+	}
+	roots, err := experiment.RunRoots(ctx, client, cfg.ExperimentName)
+	return roots, errors.Join(err, client.Close())
 }
 
 func gcFlags(c *cobra.Command, o *pipeline.GCOptions) {

@@ -88,6 +88,9 @@ func (a *app) runAll(ctx context.Context, p *pipeline.Project, o *expRun) error 
 	}
 	p.Info("Following logs for all queued experiments. Use Ctrl+C to stop following logs (experiment execution will continue).\n")
 	tasks, err := q.RunAll(ctx, start, a.Out)
+	if err == nil { // the last run may not have come to it
+		err = q.SettleGrids(ctx, o.Tracking)
+	}
 	if err != nil {
 		return err
 	}

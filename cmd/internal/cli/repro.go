@@ -119,7 +119,7 @@ func (a *app) printRun(p *pipeline.Project, o *experiment.Outcome) {
 		if p.Dir != "." {
 			enter = "cd " + relTo(a.Dir, p.Root) + " && "
 		}
-		a.printf("Look at it:  ctrx runs show %s\nIn the UI:   %smlflow ui   (pip install mlflow)\n", t.RunID[:8], enter)
+		a.printf("Look at it:  ctrx runs show %s\nIn the UI:   %sctrx ui\n", t.RunID[:8], enter)
 	default:
 		a.printf("Look at it:  ctrx runs show %s\nIn the UI:   %s\n", t.RunID[:8], t.URL)
 	}

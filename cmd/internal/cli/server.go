@@ -2,7 +2,9 @@ package cli
 
 import (
 	"context"
+	"net/url"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -130,7 +132,8 @@ func (a *app) showRunning(ctx context.Context, url string, open bool, err error)
 // command is interrupted, which is how a server ends: it is no failure.
 func (a *app) serve(ctx context.Context, o experiment.TrackingServerOptions, open bool) error {
 	o.Dir, o.Env, o.Now = a.Dir, a.env, a.Now
-	if err := a.serverProject(ctx, &o); err != nil {
+	elsewhere, err := a.serverProject(ctx, &o)
+	if err != nil {
 		return err
 	}
 	if o.Token == "" {
@@ -144,6 +147,9 @@ func (a *app) serve(ctx context.Context, o experiment.TrackingServerOptions, ope
 	if s.UI.Why != "" {
 		a.printf("           (%s)\n", s.UI.Why)
 	}
+	if elsewhere != "" {
+		a.printf("Note: new runs of this project are recorded at %s, not here\n", elsewhere)
+	}
 	a.printf("Listening at %s (Ctrl-C ends it)\n", s.URL())
 	if !open {
 		return s.Serve(ctx)
@@ -155,14 +161,19 @@ func (a *app) serve(ctx context.Context, o experiment.TrackingServerOptions, ope
 	})
 }
 
-// serverProject fills in what the project says, where there is one.
-func (a *app) serverProject(ctx context.Context, o *experiment.TrackingServerOptions) error {
+// serverProject fills in what the project says, where there is one. It gives the
+// server that the project's runs go to, if that is another one.
+func (a *app) serverProject(ctx context.Context, o *experiment.TrackingServerOptions) (elsewhere string, err error) {
 	if _, err := pipeline.FindRoot(a.Dir); err != nil {
-		return nil
+		return "", nil
 	}
-	return a.project(ctx, func(p *pipeline.Project) error {
-		o.Root, o.Project = p.Root, true
-		o.Experiment = a.trackOptions(p).Config.ExperimentName
+	err = a.project(ctx, func(p *pipeline.Project) error {
+		cfg := a.trackOptions(p).Config
+		o.Root, o.Project, o.Experiment = p.Root, true, cfg.ExperimentName
+		if u, err := url.Parse(cfg.URI); err == nil && strings.HasPrefix(u.Scheme, "http") {
+			elsewhere = (&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path}).String()
+		}
 		return nil
 	})
+	return elsewhere, err
 }

@@ -54,4 +54,32 @@ for args in (["runs","list","--experiment-id",r.info.experiment_id],["artifacts"
     o=subprocess.run([sys.executable,"-m","mlflow",*args],capture_output=True,text=True)
     assert o.returncode==0,(args,o.stdout,o.stderr)
 c.delete_registered_model("clf2"); c.delete_run(ch.info.run_id); c.restore_run(ch.info.run_id)
+# Traces: a tree of spans with a failure, found by name, tag, session and run.
+mlflow.set_experiment("traced")
+te=mlflow.get_experiment_by_name("traced").experiment_id
+@mlflow.trace
+def inner(x):
+    return x*2
+@mlflow.trace(name="outer",attributes={"k":"v"})
+def outer(x):
+    mlflow.update_current_trace(tags={"team":"red"},metadata={"mlflow.trace.session":"s1"})
+    return inner(x)+1
+@mlflow.trace
+def bad():
+    raise ValueError("no")
+with mlflow.start_run() as tr: assert outer(3)==7
+try: bad()
+except ValueError: pass
+mlflow.flush_trace_async_logging()
+found=lambda filter,**kw:[t.info.tags["mlflow.traceName"] for t in mlflow.search_traces(locations=[te],filter_string=filter,return_type="list",**kw)]
+assert found(None)==["bad","outer"], found(None)
+assert found("attributes.status = 'ERROR'")==["bad"]
+assert found("tags.team = 'red' AND metadata.`mlflow.trace.session` = 's1'")==["outer"]
+assert found("attributes.name = 'outer'",run_id=tr.info.run_id)==["outer"]
+whole=mlflow.search_traces(locations=[te],filter_string="name = 'outer'",return_type="list")[0]
+t=mlflow.get_trace(whole.info.trace_id)
+assert [s.name for s in t.data.spans]==["outer","inner"] and t.data.spans[0].attributes["k"]=="v" and t.info.response_preview=="7", t
+mlflow.set_trace_tag(t.info.trace_id,"a","b"); assert mlflow.get_trace(t.info.trace_id).info.tags["a"]=="b"
+mlflow.delete_trace_tag(t.info.trace_id,"a"); assert "a" not in mlflow.get_trace(t.info.trace_id).info.tags
+assert c.delete_traces(te,trace_ids=[t.info.trace_id])==1 and found(None)==["bad"]
 print("all well")

@@ -84,5 +84,12 @@ async function crumbs(experiment, ...rest) {
   where.replaceChildren(...items);
 }
 
+// A list that hangs open closes when one does something else.
+function closeLists(target) {
+  for (const list of document.querySelectorAll("details.pop[open]")) if (!list.contains(target)) list.open = false;
+}
+
+addEventListener("pointerdown", e => closeLists(e.target));
+addEventListener("keydown", e => { if (e.key === "Escape") closeLists(null); });
 addEventListener("hashchange", go);
 go();

@@ -20,15 +20,13 @@ export class Columns {
       for (const k of r.metrics.keys()) metrics.add(k);
       for (const [k, v] of r.params) params.set(k, (params.get(k) ?? new Set()).add(v));
     }
-    const has = k => runs.filter(r => r.params.has(k)).length;
-    const differs = k => params.get(k).size > 1 || has(k) < runs.length;
     this.known = [
       ...[...metrics].sort(byName).map(key => ({id: `metrics.${key}`, kind: "metrics", key})),
       ...[...params.keys()].sort(byName).map(key => ({id: `params.${key}`, kind: "params", key})),
     ];
     const plain = [...metrics].filter(k => !k.startsWith("system/")).sort(byName);
-    let useful = [...params.keys()].filter(differs);
-    if (!useful.length || runs.length === 1) useful = [...params.keys()];
+    let useful = [...params.keys()].filter(k => params.get(k).size > 1);
+    if (!useful.length) useful = [...params.keys()];
     this.usual = new Set([
       ...plain.slice(0, METRICS).map(k => `metrics.${k}`),
       ...useful.sort(byName).slice(0, PARAMS).map(k => `params.${k}`),
@@ -66,7 +64,7 @@ export class Columns {
       }));
       if (focused) list.querySelector(`[data-column="${CSS.escape(focused)}"]`)?.focus();
     };
-    const reset = button("As it was", () => {
+    const reset = button("Reset", () => {
       this.chosen = null;
       store.set(this.key, null);
       changed();

@@ -98,6 +98,7 @@ function cells(row) {
       const text = row.kind === "metrics" ? short(v) : String(v);
       return el("td", {title: String(v)}, text, by && Number.isFinite(by) && row.kind === "metrics" ? el("small", {class: "quiet"}, ` ${by > 0 ? "+" : "−"}${short(Math.abs(by))}`) : null);
     }
-    return el("td", {class: "text"}, row.name === "commit" ? el("code", null, String(v).slice(0, 10)) : v);
+    if (row.name === "commit" || row.kind === "datasets") return el("td", {title: String(v)}, el("code", null, String(v).slice(0, 12)));
+    return el("td", {class: "text"}, v);
   });
 }

@@ -1,9 +1,9 @@
 // The runs of an experiment: filter, order, pages, child runs, selection. What
 // is looked at stands in the address, so that it can be sent to a colleague.
 
-import {button, el, problem, store, tell} from "./dom.js";
+import {button, el, numeric, problem, store, tell} from "./dom.js";
 import * as api from "./api.js";
-import {Columns} from "./columns.js";
+import {byName, Columns} from "./columns.js";
 import {runTable} from "./runtable.js";
 import {explore} from "./explore.js";
 
@@ -20,10 +20,22 @@ function question(text) {
 
 // order gives the order_by of the API for a column such as "metrics.auc".
 function order(key, ascending) {
-  const [, entity, name] = /^(metrics|params|tags|attributes)\.(.*)$/s.exec(key) ?? [];
+  const [, entity, name] = /^(metrics|params|attributes)\.(.*)$/s.exec(key) ?? [];
   if (!entity) return ["attributes.start_time DESC"];
   const field = entity === "attributes" ? key : api.quoted(entity, name);
   return [`${field} ${ascending ? "ASC" : "DESC"}`];
+}
+
+// comparison orders runs by a column, those without a value last.
+function comparison(key, ascending) {
+  const [, entity, name] = /^(metrics|params|attributes)\.(.*)$/s.exec(key) ?? [];
+  const value = r => entity === "attributes" ? {run_name: r.name, status: r.status}[name] ?? r.start : r[entity]?.get(name);
+  return (a, b) => {
+    const x = value(a), y = value(b);
+    if (x === undefined || y === undefined) return Number(x === undefined) - Number(y === undefined);
+    const by = numeric(x) && numeric(y) ? Number(x) - Number(y) : byName(String(x), String(y));
+    return ascending ? by : -by;
+  };
 }
 
 export async function showRuns(main, context) {
@@ -98,27 +110,37 @@ export async function showRuns(main, context) {
       max_results: PAGE, order_by: by, page_token: pages[at],
     }, signal);
     const result = {runs: page.runs, next: page.next, children: new Map(), more: false};
-    if (grouped() && page.runs.length) {
-      const since = Math.min(...page.runs.map(r => r.start));
-      const below = await api.search({
-        experiment_ids: [id], filter: `tags.\`mlflow.parentRunId\` IS NOT NULL and attributes.start_time >= ${since}`,
-        run_view_type: view, max_results: CHILDREN, order_by: by,
-      }, signal);
-      for (const r of below.runs) result.children.set(r.parent, [...result.children.get(r.parent) ?? [], r]);
-      result.more = Boolean(below.next);
-    }
+    if (grouped()) await addChildren(result, view);
     // The server orders parameters as texts; a whole list can be put right.
-    if (query.key.startsWith("params.") && !result.next && at === 0) sortNumbers(result);
+    else if (query.key.startsWith("params.") && !result.next && at === 0) result.runs.sort(comparison(query.key, query.ascending));
     return result;
   }
 
-  function sortNumbers(result) {
-    const key = query.key.slice("params.".length), sign = query.ascending ? 1 : -1;
-    const value = r => { const v = r.params.get(key); return v === undefined || v === "" || Number.isNaN(Number(v)) ? null : Number(v); };
-    for (const list of [result.runs, ...result.children.values()]) {
-      if (list.some(r => r.params.has(key) && value(r) === null)) continue;
-      list.sort((a, b) => value(a) === null ? 1 : value(b) === null ? -1 : sign * (value(a) - value(b)));
+  // addChildren finds the child runs of a page. Children begin after their
+  // parents, so those that began since the oldest of the page are asked for, and
+  // where these are too many, those of the parents that are open. On a page that
+  // is the whole list, a child whose parent is gone stands by itself.
+  async function addChildren(result, view) {
+    const ask = condition => api.search({
+      experiment_ids: [id], filter: condition, run_view_type: view, max_results: CHILDREN, order_by: ["attributes.start_time ASC"],
+    }, signal);
+    const whole = at === 0 && !result.next;
+    const since = whole ? 0 : Math.min(...result.runs.map(r => r.start));
+    const below = await ask(`tags.\`mlflow.parentRunId\` IS NOT NULL and attributes.start_time >= ${since}`);
+    result.more = Boolean(below.next);
+    const found = new Map(below.runs.map(r => [r.id, r]));
+    if (result.more) {
+      for (const r of result.runs.filter(r => open.has(r.id) && /^[0-9a-f]+$/.test(r.id))) {
+        for (const child of (await ask(`tags.\`mlflow.parentRunId\` = '${r.id}'`)).runs) found.set(child.id, child);
+      }
     }
+    const known = new Set([...result.runs.map(r => r.id), ...found.keys()]);
+    for (const r of found.values()) {
+      if (!whole || known.has(r.parent)) result.children.set(r.parent, [...result.children.get(r.parent) ?? [], r]);
+      else result.runs.push(r);
+    }
+    if (whole) result.runs.sort(comparison(query.key, query.ascending));
+    for (const list of result.children.values()) list.sort(comparison(query.key, query.ascending));
   }
 
   async function load() {
@@ -187,6 +209,7 @@ export async function showRuns(main, context) {
     if (!open.delete(run.id)) open.add(run.id);
     store.set("open", [...open].slice(-500));
     draw();
+    if (last.more && open.has(run.id)) load().catch(() => {});
   }
 
   async function setStage() {
@@ -223,7 +246,7 @@ export async function showRuns(main, context) {
 
 function help() {
   const line = (code, text) => el("tr", null, el("td", null, el("code", null, code)), el("td", null, text));
-  return el("details", {class: "pop"}, el("summary", null, "Filters"), el("div", null, el("table", null, el("tbody", null,
+  return el("details", {class: "pop"}, el("summary", null, "Filter help"), el("div", null, el("table", null, el("tbody", null,
     line("amber", "a part of the name"),
     line("metrics.auc > 0.7", "= != < <= > >="),
     line("params.model = 'xgb'", "= != LIKE ILIKE; text stands in quotes"),

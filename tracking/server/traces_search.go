@@ -1,0 +1,256 @@
+package server
+
+import (
+	"database/sql"
+	"net/http"
+	"slices"
+	"strings"
+
+	"ctrx/tracking/wire"
+)
+
+// Bounds of a page of traces, as in MLflow.
+const (
+	defaultTraces = 100
+	maxTraces     = 500
+)
+
+// entityMetadata is what only traces have.
+const entityMetadata = "request_metadata"
+
+func traceVocabulary() vocabulary {
+	return vocabulary{
+		entities: map[string]string{
+			"tag": entityTag, "tags": entityTag, "metadata": entityMetadata, "request_metadata": entityMetadata,
+			"attribute": entityAttribute, "attributes": entityAttribute, "trace": entityAttribute,
+		},
+		attributes: []string{"client_request_id", "end_time", "end_time_ms", "execution_time", "execution_time_ms", "experiment_id", "name", "request_id", "run_id", "state", "status", "timestamp", "timestamp_ms", "trace_id"},
+		numeric:    []string{"end_time", "end_time_ms", "execution_time", "execution_time_ms", "timestamp", "timestamp_ms"},
+		lists:      []string{"client_request_id", "name", "request_id", "run_id", "status", "trace_id"},
+		nullable:   []string{entityTag, entityMetadata},
+		valid:      "{'attribute', 'attributes', 'metadata', 'request_metadata', 'tag', 'tags', 'trace'}",
+	}
+}
+
+// traceValue gives the SQL of a value of trace t, and its argument if it has
+// one.
+func traceValue(entity, key string, columns traceColumns) (string, []any) {
+	const tag = `(SELECT x.value FROM trace_tags x WHERE x.request_id = t.request_id AND x."key" = ?)`
+	const metadata = `(SELECT x.value FROM trace_request_metadata x WHERE x.request_id = t.request_id AND x."key" = ?)`
+	switch {
+	case entity == entityTag && key == traceName, entity == entityAttribute && key == "name":
+		if columns["trace_name"] {
+			return "t.trace_name", nil
+		}
+		return tag, []any{traceName}
+	case entity == entityTag:
+		return tag, []any{key}
+	case entity == entityMetadata:
+		return metadata, []any{key}
+	}
+	switch key {
+	case "run_id":
+		return metadata, []any{"mlflow.sourceRun"}
+	case "client_request_id":
+		if columns["client_request_id"] {
+			return "t.client_request_id", nil
+		}
+		return metadata, []any{traceClientID}
+	case "trace_id", "request_id":
+		return "t.request_id", nil
+	case "state", "status":
+		return "t.status", nil
+	case "timestamp", "timestamp_ms":
+		return "t.timestamp_ms", nil
+	case "execution_time", "execution_time_ms":
+		return "t.execution_time_ms", nil
+	case "end_time", "end_time_ms":
+		return "(t.timestamp_ms + t.execution_time_ms)", nil
+	}
+	return "t." + key, nil // experiment_id
+}
+
+// traceQuery is a search over traces.
+type traceQuery struct {
+	Locations []struct {
+		Experiment struct {
+			ID string `json:"experiment_id"`
+		} `json:"mlflow_experiment"`
+	} `json:"locations"`
+	Filter     text     `json:"filter"`
+	MaxResults *int     `json:"max_results"`
+	OrderBy    []string `json:"order_by"`
+	PageToken  text     `json:"page_token"`
+}
+
+// sql makes the query of the ids of the traces, in order.
+func (in traceQuery) sql(columns traceColumns) (query, error) {
+	words := traceVocabulary()
+	clauses, err := parseFilter(in.Filter.value, words)
+	if err != nil {
+		return query{}, err
+	}
+	q := query{text: "SELECT t.request_id FROM trace_info t WHERE t.experiment_id IN ("}
+	for i, l := range in.Locations {
+		id, err := parseExperimentID(l.Experiment.ID)
+		if err != nil {
+			return q, err
+		}
+		if i > 0 {
+			q.add(", ")
+		}
+		q.add("?", id)
+	}
+	q.add(")")
+	for _, c := range clauses {
+		value, args := traceValue(c.entity, c.key, columns)
+		q.args = append(q.args, args...)
+		q.add(" AND ")
+		if strings.HasPrefix(c.op, "IS ") {
+			q.add(value + " " + c.op)
+			continue
+		}
+		q.compare(value, c)
+	}
+	var sorting []string
+	for _, s := range in.OrderBy {
+		o, err := parseOrder(s, words, words.attributes)
+		if err != nil {
+			return q, err
+		}
+		value, args := traceValue(o.entity, o.key, columns)
+		q.args = append(q.args, args...)
+		q.args = append(q.args, args...) // it stands there twice
+		sorting = append(sorting, "("+value+" IS NULL)", value+o.direction())
+	}
+	if !slices.ContainsFunc(sorting, func(s string) bool { return strings.HasPrefix(s, "t.timestamp_ms ") }) {
+		sorting = append(sorting, "t.timestamp_ms DESC")
+	}
+	q.add(" ORDER BY " + strings.Join(append(sorting, "t.request_id ASC"), ", "))
+	return q, nil
+}
+
+func (s *Server) searchTraces(r *http.Request) (any, error) {
+	var in traceQuery
+	if err := decode(r, &in); err != nil {
+		return nil, err
+	}
+	limit := defaultTraces
+	if in.MaxResults != nil {
+		limit = *in.MaxResults
+	}
+	if limit < 1 || limit > maxTraces {
+		return nil, invalid("Invalid value for max_results. It must be between 1 and %d, but got %d", maxTraces, limit)
+	}
+	offset, err := pageOffset(in.PageToken.value)
+	if err != nil {
+		return nil, err
+	}
+	var out struct {
+		Traces   []traceInfo `json:"traces,omitempty"`
+		NextPage string      `json:"next_page_token,omitempty"`
+	}
+	ctx := r.Context()
+	err = s.store.read(ctx, func(tx *sql.Tx) error {
+		columns, err := findTraceColumns(ctx, tx)
+		if err != nil {
+			return err
+		}
+		q, err := in.sql(columns)
+		if err != nil {
+			return err
+		}
+		var ids []string
+		err = q.page(ctx, tx, limit, offset, func(row scanner) error {
+			var id string
+			err := row.Scan(&id)
+			ids = append(ids, id)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		if len(ids) > limit {
+			ids, out.NextPage = ids[:limit], pageToken(offset+limit)
+		}
+		out.Traces, err = readTraces(ctx, tx, ids)
+		return err
+	})
+	return out, err
+}
+
+// traceInfos answers traces/batchGetInfos.
+func (s *Server) traceInfos(r *http.Request) (any, error) {
+	var in struct {
+		IDs []string `json:"trace_ids"`
+	}
+	if err := decode(r, &in); err != nil {
+		return nil, err
+	}
+	var out struct {
+		Traces []traceInfo `json:"trace_infos,omitempty"`
+	}
+	err := s.store.read(r.Context(), func(tx *sql.Tx) (err error) {
+		out.Traces, err = readTraces(r.Context(), tx, in.IDs)
+		return err
+	})
+	return out, err
+}
+
+// deleteTraces deletes the traces with these ids, or the oldest ones. The spans
+// stay in the artifacts, as with MLflow.
+func (s *Server) deleteTraces(r *http.Request) (any, error) {
+	var in struct {
+		Experiment text     `json:"experiment_id"`
+		Before     integer  `json:"max_timestamp_millis"`
+		Max        integer  `json:"max_traces"`
+		IDs        []string `json:"request_ids"`
+	}
+	if err := decode(r, &in); err != nil {
+		return nil, err
+	}
+	if err := firstError(in.Experiment.required("experiment_id"), in.Before.optional("max_timestamp_millis"), in.Max.optional("max_traces")); err != nil {
+		return nil, err
+	}
+	switch {
+	case !in.Before.set && len(in.IDs) == 0:
+		return nil, invalid("Either `max_timestamp_millis` or `trace_ids` must be specified.")
+	case in.Before.set && len(in.IDs) > 0:
+		return nil, invalid("Only one of `max_timestamp_millis` and `trace_ids` can be specified.")
+	case in.Max.set && len(in.IDs) > 0:
+		return nil, invalid("`max_traces` can't be specified if `trace_ids` is specified.")
+	case in.Max.set && in.Max.value <= 0:
+		return nil, invalid("`max_traces` must be a positive integer, received %d.", in.Max.value)
+	}
+	experiment, err := parseExperimentID(in.Experiment.value)
+	if err != nil {
+		return nil, err
+	}
+	q := query{}
+	if in.Before.set {
+		q.add(`SELECT request_id FROM trace_info WHERE experiment_id = ? AND timestamp_ms <= ? ORDER BY timestamp_ms, request_id`, experiment, in.Before.value)
+		if in.Max.set {
+			q.add(" LIMIT ?", in.Max.value)
+		}
+	} else {
+		ids, err := wire.Marshal(in.IDs)
+		if err != nil {
+			return nil, err
+		}
+		q.add(`SELECT request_id FROM trace_info WHERE experiment_id = ? AND request_id IN (SELECT value FROM json_each(?))`, experiment, string(ids))
+	}
+	var deleted int64
+	ctx := r.Context()
+	err = s.store.write(ctx, func(tx *sql.Tx) error {
+		// Tags, metadata and what newer revisions have go by the foreign key.
+		result, err := tx.ExecContext(ctx, `DELETE FROM trace_info WHERE request_id IN (`+q.text+`)`, q.args...)
+		if err != nil {
+			return err
+		}
+		deleted, err = result.RowsAffected()
+		return err
+	})
+	return struct {
+		Deleted int64 `json:"traces_deleted"`
+	}{deleted}, err
+}
