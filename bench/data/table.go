@@ -43,6 +43,7 @@ func (b *bench) head() {
 	if out, err := exec.CommandContext(b.ctx, "dvc", "--version").Output(); err == nil {
 		version = "DVC " + strings.TrimSpace(string(out))
 	}
+	fmt.Fprint(b.out, "# Data commands, measured\n\nMade by `go run ./bench/data -out docs/benchmarks.md`: what is measured against what stands in the comment of\n`bench/data/main.go`, why the numbers are what they are in [ADR 19](adr/0019-adding-data.md). The ratios count: absolute times\nvary with the machine. MD5 runs at about 700 MB/s on one core, `cp` at 2 GB/s into memory, so one large file takes more than `cp`.\n\n")
 	fmt.Fprintf(b.out, "Measured on %s: %s, %d processors, %s; %d runs of each, medians.\n",
 		time.Now().UTC().Format("2006-01-02 15:04 UTC"), runtime.GOOS+"/"+runtime.GOARCH, runtime.NumCPU(), version, b.runs)
 }
