@@ -67,7 +67,7 @@ func LoadDVC(root string, env func(string) string) (*DVC, error) {
 // ReadDVC reads the configuration without checking names and types of options,
 // for the commands that are used to repair it.
 func ReadDVC(o Options) (*DVC, error) {
-	d := &DVC{root: o.Root, home: homeDir(o.Env), paths: map[Level]string{}, readRepo: o.RepoConfig}
+	d := &DVC{root: o.Root, home: HomeDir(o.Env), paths: map[Level]string{}, readRepo: o.RepoConfig}
 	if d.root != "" {
 		var err error
 		if d.root, err = filepath.Abs(d.root); err != nil {
@@ -97,7 +97,8 @@ func (d *DVC) reload() error {
 	return nil
 }
 
-func homeDir(env func(string) string) string {
+// HomeDir is the home folder by the environment; "" where that names none.
+func HomeDir(env func(string) string) string {
 	if runtime.GOOS == "windows" {
 		return env("USERPROFILE")
 	}

@@ -6,14 +6,12 @@ import (
 	"net/url"
 	"os"
 	"path"
-	"path/filepath"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 
-	"ctrx/internal/errs"
+	"ctrx/internal/settings"
 )
 
 // Settings are those of a remote section of DVC's config with an s3:// url
@@ -67,11 +65,11 @@ func (s Settings) URL() string { return "s3://" + path.Join(s.Bucket, s.Prefix) 
 // Parse reads the keys of a remote section. env gives AWS_* variables; baseDir
 // is what relative paths are relative to. Errors have the kind ProjectFile.
 func Parse(name string, config map[string]string, baseDir string, env func(string) string) (Settings, error) {
-	p := parser{name: name, config: config, baseDir: baseDir, env: env}
+	p := parser{settings.NewRemoteKeys(name, config, baseDir, env), config, env}
 	s := Settings{Name: name}
 	p.url(&s)
 	s.Endpoint = p.endpoint()
-	s.NoTLS = !p.bool("use_ssl", true)
+	s.NoTLS = !p.Bool("use_ssl", true)
 	if s.Endpoint != "" && !strings.Contains(s.Endpoint, "://") {
 		scheme := "https://"
 		if s.NoTLS {
@@ -84,30 +82,21 @@ func Parse(name string, config map[string]string, baseDir string, env func(strin
 	s.Profile = p.first(config["profile"], env("AWS_PROFILE"), env("AWS_DEFAULT_PROFILE"))
 	s.Region = p.first(config["region"], env("AWS_REGION"), env("AWS_DEFAULT_REGION"))
 	p.credentials(&s)
-	s.CredentialsFile = p.first(env("AWS_SHARED_CREDENTIALS_FILE"), p.path("credentialpath"))
-	s.ConfigFile = p.first(env("AWS_CONFIG_FILE"), p.path("configpath"))
-	s.ConnectTime = p.seconds("connect_timeout", connectTime)
-	s.ReadTime = p.seconds("read_timeout", readTime)
+	s.CredentialsFile = p.first(env("AWS_SHARED_CREDENTIALS_FILE"), p.Path("credentialpath"))
+	s.ConfigFile = p.first(env("AWS_CONFIG_FILE"), p.Path("configpath"))
+	s.ConnectTime = p.Seconds("connect_timeout", connectTime)
+	s.ReadTime = p.Seconds("read_timeout", readTime)
 	p.encryption(&s)
 	p.acl(&s)
-	p.unsupported()
-	return s, p.err
+	p.Versions("remotes that rely on the versioning of the store are not supported")
+	return s, p.Err()
 }
 
-// parser keeps the first error.
+// parser reads what one key alone does not say.
 type parser struct {
-	name    string
-	config  map[string]string
-	baseDir string
-	env     func(string) string
-	err     error
-}
-
-func (p *parser) fail(key, format string, args ...any) {
-	if p.err == nil {
-		err := errs.New(errs.ProjectFile, "remote %q: %s: "+format, append([]any{p.name, key}, args...)...)
-		p.err = errs.Hint(err, "ctrx remote modify %s %s VALUE", p.name, key)
-	}
+	*settings.RemoteKeys
+	config map[string]string
+	env    func(string) string
 }
 
 func (p *parser) first(values ...string) string {
@@ -123,7 +112,7 @@ func (p *parser) url(s *Settings) {
 	rest, ok := strings.CutPrefix(p.config["url"], "s3://")
 	bucket, prefix, _ := strings.Cut(rest, "/")
 	if !ok || bucket == "" || strings.ContainsAny(bucket, "@:?#") {
-		p.fail("url", "%q is not of the form s3://BUCKET/PREFIX", redact(p.config["url"]))
+		p.Fail("url", "%q is not of the form s3://BUCKET/PREFIX", redact(p.config["url"]))
 		return
 	}
 	s.Bucket, s.Prefix = bucket, strings.Trim(path.Clean("/"+prefix), "/")
@@ -149,56 +138,12 @@ func (p *parser) checkEndpoint(endpoint string) {
 	u, err := url.Parse(endpoint)
 	switch {
 	case err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https":
-		p.fail("endpointurl", "%q is not an address like https://hb.ru-msk.vkcloud-storage.ru", redact(endpoint))
+		p.Fail("endpointurl", "%q is not an address like https://hb.ru-msk.vkcloud-storage.ru", redact(endpoint))
 	case u.User != nil:
-		p.fail("endpointurl", "%q has a user or password in it; use access_key_id and secret_access_key", redact(endpoint))
+		p.Fail("endpointurl", "%q has a user or password in it; use access_key_id and secret_access_key", redact(endpoint))
 	case u.RawQuery != "" || u.Fragment != "":
-		p.fail("endpointurl", "%q must end after host and path", redact(endpoint))
+		p.Fail("endpointurl", "%q must end after host and path", redact(endpoint))
 	}
-}
-
-func (p *parser) bool(key string, otherwise bool) bool {
-	switch v := strings.ToLower(p.config[key]); v {
-	case "":
-		return otherwise
-	case "true":
-		return true
-	case "false":
-		return false
-	default:
-		p.fail(key, "%q is neither true nor false", v)
-		return otherwise
-	}
-}
-
-func (p *parser) seconds(key string, otherwise time.Duration) time.Duration {
-	v := p.config[key]
-	if v == "" {
-		return otherwise
-	}
-	n, err := strconv.Atoi(v)
-	if err != nil || n <= 0 {
-		p.fail(key, "%q is not a number of seconds", v)
-		return otherwise
-	}
-	return time.Duration(n) * time.Second
-}
-
-// path resolves a path of the config file.
-func (p *parser) path(key string) string {
-	v := p.config[key]
-	if v == "" {
-		return ""
-	}
-	if rest, ok := strings.CutPrefix(v, "~"); ok && (rest == "" || rest[0] == '/' || rest[0] == filepath.Separator) {
-		if home := p.first(p.env("HOME"), p.env("USERPROFILE")); home != "" {
-			return filepath.Join(home, rest)
-		}
-	}
-	if filepath.IsAbs(v) {
-		return v
-	}
-	return filepath.Join(p.baseDir, v)
 }
 
 func (p *parser) verify(s *Settings) {
@@ -208,19 +153,19 @@ func (p *parser) verify(s *Settings) {
 	case "false":
 		s.NoVerify = true
 	default:
-		s.CAFile = p.path("ssl_verify")
+		s.CAFile = p.Path("ssl_verify")
 		if _, err := os.Stat(s.CAFile); err != nil {
-			p.fail("ssl_verify", "neither true, false nor a file of certificates: %v", err)
+			p.Fail("ssl_verify", "neither true, false nor a file of certificates: %v", err)
 		}
 	}
 }
 
 func (p *parser) credentials(s *Settings) {
-	s.Anonymous = p.bool("allow_anonymous_login", false)
+	s.Anonymous = p.Bool("allow_anonymous_login", false)
 	s.AccessKeyID, s.SecretAccessKey = p.config["access_key_id"], p.config["secret_access_key"]
 	s.SessionToken = p.config["session_token"]
 	if (s.AccessKeyID == "") != (s.SecretAccessKey == "") {
-		p.fail("access_key_id", "access_key_id and secret_access_key go together, one of them is missing")
+		p.Fail("access_key_id", "access_key_id and secret_access_key go together, one of them is missing")
 	}
 	// A profile that was asked for wins over variables, as in DVC.
 	if s.AccessKeyID == "" && p.config["profile"] == "" {
@@ -237,12 +182,12 @@ func (p *parser) encryption(s *Settings) {
 	if v := p.config["sse_customer_key"]; v != "" {
 		key, err := base64.StdEncoding.DecodeString(v)
 		if err != nil {
-			p.fail("sse_customer_key", "not base64") // the value is a secret
+			p.Fail("sse_customer_key", "not base64") // the value is a secret
 		}
 		s.CustomerKey = key
 		s.CustomerAlg = p.first(p.config["sse_customer_algorithm"], "AES256")
 		if s.KMSKeyID != "" {
-			p.fail("sse_customer_key", "excludes sse_kms_key_id")
+			p.Fail("sse_customer_key", "excludes sse_kms_key_id")
 		}
 	}
 }
@@ -263,17 +208,7 @@ func (p *parser) acl(s *Settings) {
 	s.GrantRead, s.GrantReadACP = p.config["grant_read"], p.config["grant_read_acp"]
 	s.GrantWriteACP, s.GrantFull = p.config["grant_write_acp"], p.config["grant_full_control"]
 	if s.ACL != "" && s.GrantRead+s.GrantReadACP+s.GrantWriteACP+s.GrantFull != "" {
-		p.fail("acl", "excludes the grant_* settings")
-	}
-}
-
-// unsupported refuses settings that would put the data elsewhere than ctrx
-// looks for it.
-func (p *parser) unsupported() {
-	for _, key := range []string{"version_aware", "worktree"} {
-		if p.bool(key, false) {
-			p.fail(key, "remotes that rely on the versioning of the store are not supported")
-		}
+		p.Fail("acl", "excludes the grant_* settings")
 	}
 }
 

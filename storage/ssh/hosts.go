@@ -14,6 +14,7 @@ import (
 	"github.com/kevinburke/ssh_config"
 
 	"ctrx/internal/errs"
+	"ctrx/internal/settings"
 )
 
 // host is a machine to connect to, with what ~/.ssh/config says of it.
@@ -53,7 +54,7 @@ type userConfig struct {
 }
 
 func readUserConfig(env func(string) string) (userConfig, error) {
-	c := userConfig{file: filepath.Join(home(env), ".ssh", "config")}
+	c := userConfig{file: filepath.Join(settings.HomeDir(env), ".ssh", "config")}
 	data, err := os.ReadFile(c.file)
 	if errors.Is(err, fs.ErrNotExist) {
 		return c, nil
@@ -135,7 +136,7 @@ func (c userConfig) resolve(s Settings, alias string, port int, user string) (ho
 		list = "~/.ssh/known_hosts ~/.ssh/known_hosts2"
 	}
 	for file := range strings.FieldsSeq(list) {
-		h.known = append(h.known, below(file, home(s.Env), s.Env))
+		h.known = append(h.known, settings.Below(file, settings.HomeDir(s.Env), s.Env))
 	}
 	h.known = append(h.known, "/etc/ssh/ssh_known_hosts")
 	if strict := strings.ToLower(c.get(alias, "StrictHostKeyChecking")); strict != "" {
@@ -151,8 +152,8 @@ func (c userConfig) resolve(s Settings, alias string, port int, user string) (ho
 // keysOf finds the private keys and the agent.
 func (c userConfig) keysOf(h *host, s Settings) {
 	expand := func(file string) string {
-		file = strings.NewReplacer("%d", home(s.Env), "%h", h.name, "%r", h.user, "%%", "%").Replace(file)
-		return below(file, home(s.Env), s.Env)
+		file = strings.NewReplacer("%d", settings.HomeDir(s.Env), "%h", h.name, "%r", h.user, "%%", "%").Replace(file)
+		return settings.Below(file, settings.HomeDir(s.Env), s.Env)
 	}
 	for _, file := range c.all(h.alias, "IdentityFile") {
 		if !strings.EqualFold(file, "none") {
@@ -161,7 +162,7 @@ func (c userConfig) keysOf(h *host, s Settings) {
 	}
 	if len(h.keys) == 0 {
 		for _, name := range defaultKeys() {
-			h.keys = append(h.keys, filepath.Join(home(s.Env), ".ssh", name))
+			h.keys = append(h.keys, filepath.Join(settings.HomeDir(s.Env), ".ssh", name))
 		}
 	}
 	h.onlyKeys = strings.EqualFold(c.get(h.alias, "IdentitiesOnly"), "yes")

@@ -3,13 +3,12 @@ package ssh
 import (
 	"context"
 	"net"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
 	"unicode"
 
-	"ctrx/internal/errs"
+	"ctrx/internal/settings"
 )
 
 // Settings are those of a remote section of DVC's config with an ssh:// url
@@ -58,52 +57,31 @@ func (s Settings) URL() string {
 // Parse reads the keys of a remote section. Relative paths are relative to
 // baseDir. Errors have the kind ProjectFile.
 func Parse(name string, config map[string]string, baseDir string, env func(string) string) (Settings, error) {
-	p := parser{name: name, config: config}
+	p := settings.NewRemoteKeys(name, config, baseDir, env)
 	s := Settings{Name: name, Env: env}
-	p.url(&s)
-	s.Port = p.number("port", s.Port, 0, 65535)
+	s.url(p, config["url"])
+	s.Port = p.Int("port", s.Port, 0, 65535)
 	if user := config["user"]; user != "" {
 		if s.User = user; !goodName(user) {
-			p.fail("user", "%q is no name of a user", user)
+			p.Fail("user", "%q is no name of a user", user)
 		}
 	}
 	if password := config["password"]; password != "" {
 		s.Password = password
 	}
-	s.AskPassword, s.AskPassphrase = p.bool("ask_password", false), p.bool("ask_passphrase", false)
+	s.AskPassword, s.AskPassphrase = p.Bool("ask_password", false), p.Bool("ask_passphrase", false)
 	s.Passphrase = config["passphrase"]
-	if file := config["keyfile"]; file != "" {
-		s.KeyFile = below(file, baseDir, env)
-	}
-	s.UseAgent, s.GSS = p.bool("allow_agent", true), p.bool("gss_auth", false)
-	s.Timeout = time.Duration(p.number("timeout", int(timeout/time.Second), 1, 1<<30)) * time.Second
-	s.Sessions = p.number("max_sessions", sessions+2, 3, 1000) - 2
-	for _, key := range []string{"version_aware", "worktree"} {
-		if p.bool(key, false) {
-			p.fail(key, "only a bucket keeps versions")
-		}
-	}
-	return s, p.err
-}
-
-// parser keeps the first error.
-type parser struct {
-	name   string
-	config map[string]string
-	err    error
-}
-
-func (p *parser) fail(key, format string, args ...any) {
-	if p.err == nil {
-		err := errs.New(errs.ProjectFile, "remote %q: %s: "+format, append([]any{p.name, key}, args...)...)
-		p.err = errs.Hint(err, "ctrx remote modify %s %s VALUE", p.name, key)
-	}
+	s.KeyFile = p.Path("keyfile")
+	s.UseAgent, s.GSS = p.Bool("allow_agent", true), p.Bool("gss_auth", false)
+	s.Timeout = p.Seconds("timeout", timeout)
+	s.Sessions = p.Int("max_sessions", sessions+2, 3, 1000) - 2
+	p.Versions("only a bucket keeps versions")
+	return s, p.Err()
 }
 
 // url reads ssh://[USER[:PASSWORD]@]HOST[:PORT][/PATH]. Nothing in it is
 // decoded, as in DVC.
-func (p *parser) url(s *Settings) {
-	raw := p.config["url"]
+func (s *Settings) url(p *settings.RemoteKeys, raw string) {
 	scheme, rest, ok := strings.Cut(raw, "://")
 	authority, at := rest, strings.IndexByte(rest, '/')
 	if at >= 0 {
@@ -117,17 +95,17 @@ func (p *parser) url(s *Settings) {
 	if host, port, err := net.SplitHostPort(authority); err == nil {
 		n, err := strconv.Atoi(port)
 		if err != nil || n < 1 || n > 65535 {
-			p.fail("url", "%q is no port", port)
+			p.Fail("url", "%q is no port", port)
 		}
 		s.Host, s.Port = host, n
 	} else {
 		s.Host = strings.TrimSuffix(strings.TrimPrefix(s.Host, "["), "]")
 	}
 	if !ok || !strings.EqualFold(scheme, "ssh") || !goodName(s.Host) || s.User != "" && !goodName(s.User) {
-		p.fail("url", "it is not of the form ssh://USER@HOST:PORT/PATH")
+		p.Fail("url", "it is not of the form ssh://USER@HOST:PORT/PATH")
 	}
 	if strings.ContainsFunc(s.Path, unicode.IsControl) {
-		p.fail("url", "the path holds control characters")
+		p.Fail("url", "the path holds control characters")
 	}
 }
 
@@ -137,49 +115,4 @@ func goodName(s string) bool {
 	return s != "" && s[0] != '-' && !strings.ContainsFunc(s, func(r rune) bool {
 		return unicode.IsControl(r) || unicode.IsSpace(r) || strings.ContainsRune("\"'`$;&|<>()\\*?", r)
 	})
-}
-
-func (p *parser) bool(key string, otherwise bool) bool {
-	switch v := strings.ToLower(p.config[key]); v {
-	case "":
-		return otherwise
-	case "true":
-		return true
-	case "false":
-		return false
-	default:
-		p.fail(key, "%q is neither true nor false", v)
-		return otherwise
-	}
-}
-
-func (p *parser) number(key string, otherwise, least, most int) int {
-	v := p.config[key]
-	if v == "" {
-		return otherwise
-	}
-	n, err := strconv.Atoi(strings.TrimSpace(v))
-	if err != nil || n < least || n > most {
-		p.fail(key, "%q is not a number from %d to %d", v, least, most)
-		return otherwise
-	}
-	return n
-}
-
-// below resolves a path of this machine, with ~ for the home folder.
-func below(file, dir string, env func(string) string) string {
-	if rest, ok := strings.CutPrefix(file, "~"); ok && (rest == "" || rest[0] == '/' || rest[0] == filepath.Separator) {
-		return filepath.Join(home(env), rest)
-	}
-	if filepath.IsAbs(file) {
-		return file
-	}
-	return filepath.Join(dir, file)
-}
-
-func home(env func(string) string) string {
-	if h := env("HOME"); h != "" {
-		return h
-	}
-	return env("USERPROFILE")
 }
