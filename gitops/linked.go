@@ -36,7 +36,8 @@ type NewWorkTree struct {
 }
 
 const (
-	linkedMark = "ctrx-building" // in the folder below .git/worktrees; its lock is held while the work tree is made
+	linkedMark = "ctrx-building"       // in the folder below .git/worktrees; its lock is held while the work tree is made
+	linkLock   = "ctrx-worktrees.lock" // in the repository's folder: see begin
 	linkPrefix = "ctrx-"
 	linkWait   = 10 * time.Second
 )
@@ -47,7 +48,6 @@ func (r *Repo) Link(ctx context.Context, spec LinkSpec) (*NewWorkTree, error) {
 	if err := CheckFree(spec.Dir); err != nil {
 		return nil, err
 	}
-	r.clearUnfinished()
 	w, err := r.link(ctx, spec)
 	if err != nil {
 		return nil, fmt.Errorf("make a work tree in %s: %w", spec.Dir, err)
@@ -95,16 +95,12 @@ func (r *Repo) link(ctx context.Context, spec LinkSpec) (w *NewWorkTree, err err
 	if err := os.MkdirAll(filepath.Dir(w.admin), 0o777); err != nil {
 		return nil, fsx.FullDisk(err)
 	}
-	if err := os.Mkdir(w.admin, 0o777); err != nil {
-		return nil, fsx.FullDisk(err)
-	}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, w.Discard())
 		}
 	}()
-	// Who clears up may look at it just now, and lets it be: it has no gitdir yet.
-	if w.lock, err = fsx.Lock(ctx, filepath.Join(w.admin, linkedMark), linkWait); err != nil {
+	if err := r.begin(ctx, w); err != nil {
 		return w, err
 	}
 	if err := os.Mkdir(w.Dir, 0o777); err != nil {
@@ -124,6 +120,26 @@ func (r *Repo) link(ctx context.Context, spec LinkSpec) (w *NewWorkTree, err err
 	return w, r.fill(ctx, copied, tree, files, converted)
 }
 
+// begin clears away what others left and makes the folder of w, with its lock
+// and the place of its files. No other process does either at the same time, so
+// a folder without a place is of a process that died.
+func (r *Repo) begin(ctx context.Context, w *NewWorkTree) (err error) {
+	alone, err := fsx.Lock(ctx, filepath.Join(r.commonDir, linkLock), linkWait)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, alone.Unlock()) }()
+	r.clearUnfinished()
+	if err := os.Mkdir(w.admin, 0o777); err != nil {
+		w.admin = "" // somebody else's
+		return fsx.FullDisk(err)
+	}
+	if w.lock, err = fsx.Lock(ctx, filepath.Join(w.admin, linkedMark), linkWait); err != nil {
+		return err
+	}
+	return fsx.FullDisk(os.WriteFile(filepath.Join(w.admin, "gitdir"), []byte(filepath.ToSlash(filepath.Join(w.Dir, ".git"))+"\n"), 0o666))
+}
+
 // writeAdmin writes what ties the work tree to its repository, for the place
 // that it is made in.
 func (w *NewWorkTree) writeAdmin(commit, branch string) error {
@@ -133,8 +149,7 @@ func (w *NewWorkTree) writeAdmin(commit, branch string) error {
 	}
 	for name, text := range map[string]string{
 		filepath.Join(w.admin, "commondir"): "../..", filepath.Join(w.admin, "HEAD"): head,
-		filepath.Join(w.admin, "gitdir"): filepath.ToSlash(filepath.Join(w.Dir, ".git")),
-		filepath.Join(w.Dir, ".git"):     "gitdir: " + filepath.ToSlash(w.admin),
+		filepath.Join(w.Dir, ".git"): "gitdir: " + filepath.ToSlash(w.admin),
 	} {
 		if err := os.WriteFile(name, []byte(text+"\n"), 0o666); err != nil {
 			return fsx.FullDisk(err)
@@ -145,8 +160,12 @@ func (w *NewWorkTree) writeAdmin(commit, branch string) error {
 
 // Publish puts the work tree into its place.
 func (w *NewWorkTree) Publish() error {
-	if err := os.WriteFile(filepath.Join(w.admin, "gitdir"), []byte(filepath.ToSlash(filepath.Join(w.place, ".git"))+"\n"), 0o666); err != nil {
+	next := filepath.Join(w.admin, "gitdir.new")
+	if err := os.WriteFile(next, []byte(filepath.ToSlash(filepath.Join(w.place, ".git"))+"\n"), 0o666); err != nil {
 		return fsx.FullDisk(err)
+	}
+	if err := os.Rename(next, filepath.Join(w.admin, "gitdir")); err != nil {
+		return err
 	}
 	if err := CheckFree(w.place); err != nil {
 		return err
@@ -179,11 +198,14 @@ func (w *NewWorkTree) Discard() error {
 		err = errors.Join(err, w.lock.Unlock())
 		w.lock = nil
 	}
-	return errors.Join(err, os.RemoveAll(w.admin))
+	if w.admin != "" {
+		err = errors.Join(err, os.RemoveAll(w.admin))
+	}
+	return err
 }
 
 // clearUnfinished removes what processes that died left of their work trees.
-// What cannot be removed stays for the next time.
+// What cannot be removed stays for the next time. It belongs into begin.
 func (r *Repo) clearUnfinished() {
 	admins, err := filepath.Glob(filepath.Join(r.commonDir, "worktrees", linkPrefix+"*"))
 	if err != nil {
@@ -192,6 +214,7 @@ func (r *Repo) clearUnfinished() {
 	for _, admin := range admins {
 		mark := filepath.Join(admin, linkedMark)
 		if _, err := os.Lstat(mark); err != nil {
+			_ = os.Remove(admin) // nothing is in it where its process died at once
 			continue
 		}
 		lock, err := fsx.TryLock(mark)
@@ -207,12 +230,13 @@ func (r *Repo) clearUnfinished() {
 // mark off one that is in its place.
 func (r *Repo) clearOne(admin string) {
 	data, err := os.ReadFile(filepath.Join(admin, "gitdir"))
-	if err != nil {
-		return // it is being begun, or `git worktree prune` takes it
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return
 	}
 	dir := filepath.Dir(filepath.FromSlash(strings.TrimSpace(string(data))))
-	if !filepath.IsAbs(dir) {
-		return // cut off while it was written
+	if !filepath.IsAbs(dir) { // it was being begun, there are no files yet
+		_ = os.RemoveAll(admin)
+		return
 	}
 	hidden := dir
 	if name := filepath.Base(dir); !strings.HasSuffix(name, "."+filepath.Base(admin)) { // it got as far as Publish
