@@ -161,7 +161,7 @@ func (p *crashProject) command(t *testing.T, name string, args ...string) *exec.
 	cmd := exec.CommandContext(ctx, name, args...)
 	home := filepath.Join(p.top, "home")
 	cmd.Dir, cmd.Env = p.dir, []string{
-		"PATH=" + os.Getenv("PATH"), "HOME=" + home, "TMPDIR=" + os.TempDir(), "GOCOVERDIR=" + os.Getenv("GOCOVERDIR"), "SHELL=/bin/sh",
+		"PATH=" + os.Getenv("PATH"), "HOME=" + home, "TMPDIR=" + os.TempDir(), "GOCOVERDIR=" + os.Getenv("GOCOVERDIR"), "GORACE=" + os.Getenv("GORACE"), "SHELL=/bin/sh",
 		"GIT_AUTHOR_NAME=t", "GIT_AUTHOR_EMAIL=t@example.com", "GIT_COMMITTER_NAME=t", "GIT_COMMITTER_EMAIL=t@example.com",
 		"DVC_SYSTEM_CONFIG_DIR=" + home, "MLFLOW_DISABLE_TELEMETRY=true",
 	}

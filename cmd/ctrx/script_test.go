@@ -98,7 +98,7 @@ func setup(env *testscript.Env) error {
 		env.Setenv("GIT_"+who+"_EMAIL", "t@example.com")
 	}
 	for _, kv := range os.Environ() { // where Go and Python keep what they compiled
-		if k, v, _ := strings.Cut(kv, "="); k == "GOCACHE" || k == "GOFLAGS" || k == "AWS_CA_BUNDLE" {
+		if k, v, _ := strings.Cut(kv, "="); k == "GOCACHE" || k == "GOFLAGS" || k == "GORACE" || k == "AWS_CA_BUNDLE" {
 			env.Setenv(k, v)
 		}
 	}
