@@ -99,8 +99,8 @@ func (p *pool) lease(ctx context.Context) (*connection, *session, error) {
 		p.mu.Unlock()
 		go c.watch()
 	}
-	best := p.idlest(c)
-	if best == nil || best.users > 0 && !c.full && len(c.sessions) < p.set.Sessions {
+	best, busy := p.idlest(c)
+	if best == nil || busy && !c.full && len(c.sessions) < p.set.Sessions {
 		s, err := c.open()
 		switch {
 		case err == nil:
@@ -119,16 +119,17 @@ func (p *pool) lease(ctx context.Context) (*connection, *session, error) {
 	return c, best, nil
 }
 
-func (p *pool) idlest(c *connection) *session {
+// idlest gives the session with the fewest users, nil where there is none, and
+// whether it has any.
+func (p *pool) idlest(c *connection) (best *session, busy bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	var best *session
 	for _, s := range c.sessions {
 		if best == nil || s.users < best.users {
 			best = s
 		}
 	}
-	return best
+	return best, best != nil && best.users > 0
 }
 
 // open makes one more session; only the holder of the turn calls it.
