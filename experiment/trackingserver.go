@@ -112,6 +112,9 @@ func ListenTracking(ctx context.Context, o TrackingServerOptions) (*TrackingServ
 		}
 		t.Artifacts = opts.Artifacts
 	}
+	if o.Port < 0 || o.Port > 65535 {
+		return nil, errs.Hint(errs.New(errs.Usage, "%d is no port", o.Port), "--port 5000, or --port 0 for any that is free")
+	}
 	var lc net.ListenConfig
 	t.listener, err = lc.Listen(ctx, "tcp", net.JoinHostPort(o.Host, strconv.Itoa(o.Port)))
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"net"
 	"os"
+	"os/user"
 	"path/filepath"
 	"regexp"
 	"strconv"
@@ -106,9 +107,9 @@ func (c userConfig) all(alias, key string) []string {
 }
 
 // resolve finds out all about a host. Settings of the remote go before those of
-// the file; port 0 and user "" are: not set.
-func (c userConfig) resolve(s Settings, alias string, port int, user string) (host, error) {
-	h := host{alias: alias, name: alias, port: port, user: user, strict: "yes"}
+// the file; port 0 and as "", the user, are: not set.
+func (c userConfig) resolve(s Settings, alias string, port int, as string) (host, error) {
+	h := host{alias: alias, name: alias, port: port, user: as, strict: "yes"}
 	if name := c.get(alias, "HostName"); name != "" {
 		h.name, h.viaConfig = strings.NewReplacer("%h", alias, "%%", "%").Replace(name), true
 	}
@@ -121,6 +122,11 @@ func (c userConfig) resolve(s Settings, alias string, port int, user string) (ho
 	for _, name := range []string{c.get(alias, "User"), s.Env("USER"), s.Env("LOGNAME"), s.Env("USERNAME")} {
 		if h.user == "" {
 			h.user = name
+		}
+	}
+	if h.user == "" { // a service or a container may have no such variable
+		if me, err := user.Current(); err == nil {
+			h.user = me.Username
 		}
 	}
 	if command := c.get(alias, "ProxyCommand"); command != "" && !strings.EqualFold(command, "none") {
@@ -144,7 +150,8 @@ func (c userConfig) resolve(s Settings, alias string, port int, user string) (ho
 	}
 	h.keyAlias = c.get(alias, "HostKeyAlias")
 	if !goodName(h.name) || !goodName(h.user) || h.keyAlias != "" && !goodName(h.keyAlias) {
-		return h, errs.New(errs.ProjectFile, "host %q: %q is no name of a host, or %q none of a user", alias, h.name, h.user)
+		return h, errs.Hint(errs.New(errs.ProjectFile, "host %q: %q is no name of a host, or %q none of a user", alias, h.name, h.user),
+			"ctrx remote modify %s url ssh://USER@HOST:PORT/PATH", s.Name)
 	}
 	return h, nil
 }

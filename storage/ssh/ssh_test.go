@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"net"
 	"os"
+	"os/user"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -283,6 +284,29 @@ Host odd
 	_, err = Open(set).Stat(t.Context(), "runs/x")
 	if errs.KindOf(err) != errs.ProjectFile || !strings.Contains(err.Error(), "ProxyCommand") {
 		t.Errorf("ProxyCommand: %v", err)
+	}
+}
+
+// TestUserOfTheProcess: without USER and LOGNAME it is the user that runs ctrx.
+func TestUserOfTheProcess(t *testing.T) {
+	me, err := user.Current()
+	if err != nil {
+		t.Skip(err)
+	}
+	home := t.TempDir()
+	env := func(key string) string {
+		if key == "HOME" {
+			return home
+		}
+		return ""
+	}
+	h, err := userConfig{}.resolve(Settings{Name: "r", Env: env}, "host", 0, "")
+	if err != nil || h.user != me.Username {
+		t.Errorf("user %q, %v", h.user, err)
+	}
+	_, err = userConfig{}.resolve(Settings{Name: "r", Env: env}, "ho st", 0, "me")
+	if errs.KindOf(err) != errs.ProjectFile || !strings.Contains(errs.HintOf(err), "ctrx remote modify r url") {
+		t.Errorf("a bad host: %v, hint %q", err, errs.HintOf(err))
 	}
 }
 
