@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"maps"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -90,8 +91,9 @@ func (p *Project) savePlaced() error {
 // whole in the cache and what Git tracks now stays: nothing can be lost.
 func (p *Project) removeUnrecorded(ctx context.Context, ix *Index, r *CheckoutResult) error {
 	all := p.readPlaced()
+	recorded := placesOf(ix)
 	for _, rel := range slices.Sorted(maps.Keys(all)) {
-		if ix.overlapsOutput(rel) {
+		if recorded.overlaps(rel) {
 			continue
 		}
 		n, gone, err := p.removePlaced(ctx, rel, *all[rel])
@@ -138,9 +140,31 @@ func (p *Project) removePlaced(ctx context.Context, rel string, o placedOutput) 
 	return max(1, len(tree.Dir)), true, nil
 }
 
-// overlapsOutput tells whether a rel path is, holds or lies in an output.
-func (ix *Index) overlapsOutput(rel string) bool {
-	return slices.ContainsFunc(ix.Stages, func(s *Stage) bool {
-		return slices.ContainsFunc(s.Outs, func(o *Output) bool { return inside(rel, o.Rel) || inside(o.Rel, rel) })
-	})
+// places are the outputs of a project, each true, and the folders that hold them.
+type places map[string]bool
+
+func placesOf(ix *Index) places {
+	all := places{}
+	for _, s := range ix.Stages {
+		for _, o := range s.Outs {
+			all[o.Rel] = true
+			for dir := path.Dir(o.Rel); dir != "." && dir != "/"; dir = path.Dir(dir) {
+				all[dir] = all[dir]
+			}
+		}
+	}
+	return all
+}
+
+// overlaps tells whether a rel path is, holds or lies in an output.
+func (all places) overlaps(rel string) bool {
+	if _, is := all[rel]; is || all["."] {
+		return true
+	}
+	for dir := path.Dir(rel); dir != "." && dir != "/"; dir = path.Dir(dir) {
+		if all[dir] {
+			return true
+		}
+	}
+	return false
 }
