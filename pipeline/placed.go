@@ -149,7 +149,9 @@ func placesOf(ix *Index) places {
 		for _, o := range s.Outs {
 			all[o.Rel] = true
 			for dir := path.Dir(o.Rel); dir != "." && dir != "/"; dir = path.Dir(dir) {
-				all[dir] = all[dir]
+				if !all[dir] {
+					all[dir] = false // it holds one
+				}
 			}
 		}
 	}
