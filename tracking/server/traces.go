@@ -31,24 +31,7 @@ const (
 	previewLength = 1000 // characters
 )
 
-// traceInfo is a trace as the API has it.
-type traceInfo struct {
-	ID       string `json:"trace_id"`
-	ClientID string `json:"client_request_id,omitempty"`
-	Location struct {
-		Type       string `json:"type"`
-		Experiment struct {
-			ID string `json:"experiment_id"`
-		} `json:"mlflow_experiment"`
-	} `json:"trace_location"`
-	Time     string            `json:"request_time"`
-	Duration string            `json:"execution_duration,omitempty"`
-	State    string            `json:"state"`
-	Metadata map[string]string `json:"trace_metadata,omitempty"`
-	Tags     map[string]string `json:"tags,omitempty"`
-	Request  string            `json:"request_preview,omitempty"`
-	Response string            `json:"response_preview,omitempty"`
-}
+type traceInfo = wire.TraceInfo
 
 // wholeTrace is the answer of a call about one trace.
 type wholeTrace struct {
@@ -290,15 +273,15 @@ func readTraces(ctx context.Context, tx *sql.Tx, ids []string) ([]traceInfo, err
 	var out []traceInfo
 	for _, id := range ids {
 		if info := found[id]; info != nil {
-			info.complete(columns)
+			completeTrace(info, columns)
 			out = append(out, *info)
 		}
 	}
 	return out, nil
 }
 
-// complete takes from the metadata what the table has no column for.
-func (i *traceInfo) complete(columns traceColumns) {
+// completeTrace takes from the metadata what the table has no column for.
+func completeTrace(i *traceInfo, columns traceColumns) {
 	if !columns["request_preview"] {
 		i.Request, i.Response = wire.Cut(i.Metadata[traceInputs], previewLength), wire.Cut(i.Metadata[traceOutputs], previewLength)
 	}
