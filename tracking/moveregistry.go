@@ -20,7 +20,7 @@ import (
 
 // The model registry of an export. Names stay, and so do the numbers of the
 // versions where the target gives them: where a version is missing, a stand-in is
-// made and deleted, so that its number is taken.
+// made, and deleted in the end, so that its number is taken.
 
 const (
 	promptTag      = "mlflow.prompt.is_prompt"
@@ -298,13 +298,8 @@ func (m *mover) importVersions(ctx context.Context, l registered, at places) (ma
 	known := map[string]string{} // origin -> number
 	newest := 0
 	for _, v := range there {
-		if tagOf(v.Tags, placeholderTag) != "" { // left by an import that was cut off
-			if err := m.deleteVersion(ctx, v.Name, v.Version); err != nil {
-				return nil, err
-			}
-		}
 		known[versionOrigin(v)] = v.Version
-		newest = versionNumber(v)
+		newest = versionNumber(v) // a stand-in of an import that was cut off counts, too
 	}
 	numbers := map[string]string{}
 	for _, v := range l.Versions {
@@ -342,7 +337,26 @@ func (m *mover) importVersions(ctx context.Context, l registered, at places) (ma
 			}
 		}
 	}
-	return numbers, nil
+	return numbers, m.deletePlaceholders(ctx, l.Model)
+}
+
+// deletePlaceholders comes when all versions are there: an import that is cut
+// off before must see which numbers are taken.
+func (m *mover) deletePlaceholders(ctx context.Context, model wire.RegisteredModel) error {
+	there, err := m.versionsOf(ctx, model)
+	if err != nil {
+		return err
+	}
+	for _, v := range there {
+		if tagOf(v.Tags, placeholderTag) == "" {
+			continue
+		}
+		in := map[string]string{"name": v.Name, "version": v.Version}
+		if err := m.c.rest.call(ctx, request{method: http.MethodDelete, path: apiPath + "model-versions/delete", in: in, what: "delete a placeholder of model " + v.Name}, nil); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // source says where a version lies now, or why that cannot be said.
@@ -399,19 +413,11 @@ func (m *mover) fillGap(ctx context.Context, model wire.RegisteredModel, newest,
 		if err != nil {
 			return newest, m.leaveRefused("the numbers of the versions of model "+model.Name, err)
 		}
-		if err := m.deleteVersion(ctx, model.Name, made); err != nil {
-			return newest, err
-		}
 		if n, err := strconv.Atoi(made); err == nil && n > newest+1 {
 			newest = n - 1 // deleted ones have numbers, too
 		}
 	}
 	return newest, nil
-}
-
-func (m *mover) deleteVersion(ctx context.Context, name, version string) error {
-	in := map[string]string{"name": name, "version": version}
-	return m.c.rest.call(ctx, request{method: http.MethodDelete, path: apiPath + "model-versions/delete", in: in, what: "delete a placeholder of model " + name}, nil)
 }
 
 // createVersion makes a version and gives its number.

@@ -261,14 +261,17 @@ func readTraces(ctx context.Context, tx *sql.Tx, ids []string) ([]traceInfo, err
 			err := row.Scan(&id, &key, &value)
 			if info := found[id]; info != nil && kind == "trace_tags" {
 				info.Tags[key] = value
-			} else if info != nil {
-				info.Metadata[key] = value
+			} else if info != nil && err == nil {
+				err = takeMetadata(info, key, value)
 			}
 			return err
 		})
 		if err != nil {
 			return nil, err
 		}
+	}
+	if err := addAssessments(ctx, tx, found, in); err != nil {
+		return nil, err
 	}
 	var out []traceInfo
 	for _, id := range ids {
