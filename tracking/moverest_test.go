@@ -71,7 +71,7 @@ func logModels(t *testing.T, c *Client, name string) {
 // checkModels verifies what logModels logged, once, where it was moved to.
 func checkModels(t *testing.T, c *Client, name string) {
 	t.Helper()
-	e, err := c.ExperimentByName(t.Context(), "exp")
+	e, err := c.ExperimentByName(t.Context(), c.experimentName())
 	must(t, err)
 	m := &mover{c: c}
 	all := runs(t, c)

@@ -211,7 +211,7 @@ func (p *parser) odd() string {
 // takesLists tells whether the values of a list are looked at before what the
 // list is compared with.
 func (v vocabulary) takesLists(c clause) bool {
-	return v.registry || v.loose || c.entity == entityDataset || c.entity == entityAttribute && !v.numericKey(c)
+	return v.registry || v.loose || c.entity == entityDataset || c.entity == entitySpan || c.entity == entityAttribute && !v.numericKey(c)
 }
 
 // literal consumes the right side of a comparison.
@@ -335,6 +335,10 @@ func (v vocabulary) check(c clause) error {
 		return v.checkRegistry(c)
 	case v.loose:
 		return v.checkLoggedModel(c)
+	}
+	switch c.entity {
+	case entitySpan, entityFeedback, entityExpectation:
+		return checkTraceClause(c)
 	}
 	return v.checkRun(c)
 }

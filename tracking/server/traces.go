@@ -46,11 +46,19 @@ func answerTrace(info traceInfo) wholeTrace {
 	return out
 }
 
-// traceColumns are the columns of trace_info that newer revisions have.
+// traceColumns are the columns of trace_info, and the tables, that newer
+// revisions have.
 type traceColumns map[string]bool
 
 func findTraceColumns(ctx context.Context, tx *sql.Tx) (traceColumns, error) {
 	found := traceColumns{}
+	for _, table := range []string{"assessments", "entity_associations"} {
+		there, err := hasTable(ctx, tx, table)
+		if err != nil {
+			return nil, err
+		}
+		found[table] = there
+	}
 	return found, each(ctx, tx, `SELECT name FROM pragma_table_info(?)`, "trace_info", func(row scanner) error {
 		var name string
 		err := row.Scan(&name)
