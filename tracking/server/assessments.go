@@ -19,13 +19,68 @@ import (
 const (
 	assessmentKey = "ctrx.assessment." // and the id; the value is the assessment in JSON
 	linkedRunKey  = "ctrx.run."        // and the id of a run that a trace is linked to
-	traceTime     = "2006-01-02T15:04:05.000Z"
-	maxLinks      = 100 // traces linked to a run by one request, as in MLflow
+	maxLinks      = 100                // traces linked to a run by one request, as in MLflow
 )
 
 // assessmentAnswer is an assessment in requests and answers.
 type assessmentAnswer struct {
 	Assessment *wire.Assessment `json:"assessment"`
+}
+
+// traceTime writes a time as the API has it: without a fraction where that is 0.
+func traceTime(ms int64) string {
+	if ms%1000 == 0 {
+		return time.UnixMilli(ms).UTC().Format("2006-01-02T15:04:05Z")
+	}
+	return time.UnixMilli(ms).UTC().Format("2006-01-02T15:04:05.000Z")
+}
+
+// normalize gives an assessment the form that every answer has: times without
+// more than milliseconds, numbers as floats, and a value where there is an error.
+func normalize(a *wire.Assessment) error {
+	for _, at := range []*string{&a.CreateTime, &a.UpdateTime} {
+		moment, err := time.Parse(time.RFC3339Nano, *at)
+		if err != nil {
+			return invalid("Invalid value %s for a time of an assessment", pythonJSON(*at))
+		}
+		*at = traceTime(moment.UnixMilli())
+	}
+	var err error
+	if a.Feedback != nil {
+		a.Feedback.Value, err = floats(a.Feedback.Value)
+	}
+	if a.Expectation != nil && a.Expectation.Serialized == nil {
+		a.Expectation.Value, err = floats(a.Expectation.Value)
+	}
+	return err
+}
+
+// floats writes the numbers of a JSON value as floats; no value is null.
+func floats(value json.RawMessage) (json.RawMessage, error) {
+	if len(value) == 0 {
+		return json.RawMessage("null"), nil
+	}
+	var v any
+	if err := json.Unmarshal(value, &v); err != nil {
+		return nil, err
+	}
+	return wire.Marshal(withFloats(v))
+}
+
+func withFloats(v any) any {
+	switch x := v.(type) {
+	case float64:
+		return wire.Float(x)
+	case []any:
+		for i := range x {
+			x[i] = withFloats(x[i])
+		}
+	case map[string]any:
+		for k := range x {
+			x[k] = withFloats(x[k])
+		}
+	}
+	return v
 }
 
 // hasTable tells whether a newer MLflow migrated the file so far that it has a
@@ -48,12 +103,7 @@ func checkAssessment(a *wire.Assessment) error {
 	case a.Source == nil || a.Source.Type == "":
 		return missing("assessment.source")
 	case a.Feedback == nil && a.Expectation == nil:
-		return invalid("An assessment needs a feedback or an expectation: this server keeps no others")
-	}
-	for _, at := range []string{a.CreateTime, a.UpdateTime} {
-		if _, err := time.Parse(time.RFC3339Nano, at); at != "" && err != nil {
-			return invalid("Invalid value %s for a time of an assessment", pythonJSON(at))
-		}
+		return invalid("Unknown assessment type: None")
 	}
 	return nil
 }
@@ -71,7 +121,7 @@ func (s *Server) createAssessment(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	now := time.UnixMilli(s.millis()).UTC().Format(traceTime)
+	now := traceTime(s.millis())
 	valid := true
 	a.ID, a.TraceID, a.Valid = "a-"+id, r.PathValue("trace"), &valid
 	if a.CreateTime == "" {
@@ -79,6 +129,9 @@ func (s *Server) createAssessment(r *http.Request) (any, error) {
 	}
 	if a.UpdateTime == "" {
 		a.UpdateTime = now
+	}
+	if err := normalize(a); err != nil {
+		return nil, err
 	}
 	ctx := r.Context()
 	return in, s.store.write(ctx, func(tx *sql.Tx) error {
@@ -123,11 +176,10 @@ func putAssessment(ctx context.Context, tx *sql.Tx, a wire.Assessment) error {
 	if err != nil {
 		return err
 	}
-	if _, err := tx.ExecContext(ctx, `DELETE FROM assessments WHERE assessment_id = ?`, a.ID); err != nil {
-		return err
-	}
 	_, err = tx.ExecContext(ctx, `INSERT INTO assessments (assessment_id, trace_id, name, assessment_type, value, error, created_timestamp, last_updated_timestamp,
-		source_type, source_id, run_id, span_id, rationale, overrides, valid, assessment_metadata) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`, row...)
+		source_type, source_id, run_id, span_id, rationale, overrides, valid, assessment_metadata) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+		ON CONFLICT (assessment_id) DO UPDATE SET name = excluded.name, value = excluded.value, error = excluded.error, last_updated_timestamp = excluded.last_updated_timestamp,
+			rationale = excluded.rationale, valid = excluded.valid, assessment_metadata = excluded.assessment_metadata`, row...)
 	return err
 }
 
@@ -186,7 +238,7 @@ func addAssessments(ctx context.Context, tx *sql.Tx, found map[string]*traceInfo
 	}
 	return each(ctx, tx, `SELECT assessment_id, trace_id, name, assessment_type, value, error, created_timestamp, last_updated_timestamp, source_type, coalesce(source_id, ''),
 		coalesce(span_id, ''), rationale, coalesce(overrides, ''), valid, coalesce(assessment_metadata, '')
-		FROM assessments WHERE trace_id IN (SELECT value FROM json_each(?)) ORDER BY created_timestamp, assessment_id`, ids, func(row scanner) error {
+		FROM assessments WHERE trace_id IN (SELECT value FROM json_each(?)) ORDER BY rowid`, ids, func(row scanner) error {
 		a := wire.Assessment{Source: &wire.AssessmentSource{}, Valid: new(bool)}
 		var kind, value, metadata string
 		var problem sql.NullString
@@ -195,7 +247,7 @@ func addAssessments(ctx context.Context, tx *sql.Tx, found map[string]*traceInfo
 		if err != nil {
 			return err
 		}
-		a.CreateTime, a.UpdateTime = time.UnixMilli(created).UTC().Format(traceTime), time.UnixMilli(updated).UTC().Format(traceTime)
+		a.CreateTime, a.UpdateTime = traceTime(created), traceTime(updated)
 		if metadata != "" {
 			err = json.Unmarshal([]byte(metadata), &a.Metadata)
 		}
@@ -286,12 +338,12 @@ func (s *Server) updateAssessment(r *http.Request) (any, error) {
 				a.Name = in.Assessment.Name
 			case "feedback":
 				if a.Feedback == nil {
-					return invalid("Cannot update feedback value on an assessment that is no feedback")
+					return invalid("Cannot update feedback value on an Expectation assessment.")
 				}
 				a.Feedback = in.Assessment.Feedback
 			case "expectation":
 				if a.Expectation == nil {
-					return invalid("Cannot update expectation value on an assessment that is no expectation")
+					return invalid("Cannot update expectation value on a Feedback assessment.")
 				}
 				a.Expectation = in.Assessment.Expectation
 			case "rationale":
@@ -305,7 +357,10 @@ func (s *Server) updateAssessment(r *http.Request) (any, error) {
 		if err := checkAssessment(&a); err != nil {
 			return err
 		}
-		a.UpdateTime = time.UnixMilli(s.millis()).UTC().Format(traceTime)
+		a.UpdateTime = traceTime(s.millis())
+		if err := normalize(&a); err != nil {
+			return err
+		}
 		out.Assessment = &a
 		return putAssessment(ctx, tx, a)
 	})
@@ -318,6 +373,9 @@ func (s *Server) deleteAssessment(r *http.Request) (any, error) {
 	ctx := r.Context()
 	return empty{}, s.store.write(ctx, func(tx *sql.Tx) error {
 		info, err := findTrace(ctx, tx, r.PathValue("trace"))
+		if refused, ok := errors.AsType[*apiError](err); ok && refused.code == wire.ResourceDoesNotExist {
+			return nil
+		}
 		if err != nil {
 			return err
 		}
@@ -341,7 +399,8 @@ func (s *Server) deleteAssessment(r *http.Request) (any, error) {
 	})
 }
 
-// linkTraces ties traces to a run, once.
+// linkTraces ties traces to a run, once. As on a real server the run need not be
+// there, and traces that are not there are passed over.
 func (s *Server) linkTraces(r *http.Request) (any, error) {
 	var in struct {
 		Traces texts `json:"trace_ids"`
@@ -358,9 +417,6 @@ func (s *Server) linkTraces(r *http.Request) (any, error) {
 	}
 	ctx, run := r.Context(), in.Run.value
 	return empty{}, s.store.write(ctx, func(tx *sql.Tx) error {
-		if _, err := findRun(ctx, tx, run); err != nil {
-			return err
-		}
 		known, err := readTraces(ctx, tx, in.Traces.values)
 		if err != nil {
 			return err

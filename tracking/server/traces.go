@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"path"
 	"strconv"
+	"strings"
 	"time"
 
 	"ctrx/tracking/wire"
@@ -26,7 +27,9 @@ const (
 	traceInputs   = "mlflow.traceInputs"
 	traceOutputs  = "mlflow.traceOutputs"
 	traceSession  = "mlflow.trace.session"
-	traceClientID = "ctrx.client_request_id" // where the table has no column for it
+	traceClientID = "ctrx.client_request_id"     // where the table has no column for it
+	traceFinal    = "mlflow.trace.infoFinalized" // the client has said all that it knows
+	ownMetadata   = "ctrx.own_metadata"          // the keys that stand for columns that the table does not have
 	traceFile     = "traces.json"
 	previewLength = 1000 // characters
 )
@@ -153,7 +156,7 @@ func putTraceTexts(ctx context.Context, tx *sql.Tx, info traceInfo) error {
 	if err != nil {
 		return err
 	}
-	metadata := map[string]string{}
+	metadata := map[string]string{traceFinal: "true"}
 	for k, v := range info.Metadata {
 		metadata[k] = v
 	}
@@ -167,6 +170,9 @@ func putTraceTexts(ctx context.Context, tx *sql.Tx, info traceInfo) error {
 		if !columns[f.column] {
 			if metadata[f.key] == "" {
 				metadata[f.key] = f.value
+				if f.key == traceInputs || f.key == traceOutputs {
+					metadata[ownMetadata] += f.key + " "
+				}
 			}
 			continue
 		}
@@ -250,7 +256,7 @@ func readTraces(ctx context.Context, tx *sql.Tx, ids []string) ([]traceInfo, err
 		var name string
 		err := row.Scan(&info.ID, &info.Location.Experiment.ID, &begin, &duration, &info.State, &info.ClientID, &info.Request, &info.Response, &name)
 		info.Location.Type = "MLFLOW_EXPERIMENT"
-		info.Time = time.UnixMilli(begin).UTC().Format("2006-01-02T15:04:05.000Z")
+		info.Time = traceTime(begin)
 		if duration.Valid {
 			info.Duration = strconv.FormatFloat(float64(duration.Int64)/1000, 'f', 3, 64) + "s"
 		}
@@ -264,7 +270,7 @@ func readTraces(ctx context.Context, tx *sql.Tx, ids []string) ([]traceInfo, err
 		return nil, err
 	}
 	for _, kind := range []string{"trace_request_metadata", "trace_tags"} {
-		err := each(ctx, tx, `SELECT request_id, "key", coalesce(value, '') FROM `+kind+` WHERE request_id`+those, in, func(row scanner) error {
+		err := each(ctx, tx, `SELECT request_id, "key", coalesce(value, '') FROM `+kind+` WHERE request_id`+those+` ORDER BY rowid`, in, func(row scanner) error {
 			var id, key, value string
 			err := row.Scan(&id, &key, &value)
 			if info := found[id]; info != nil && kind == "trace_tags" {
@@ -296,6 +302,10 @@ func completeTrace(i *traceInfo, columns traceColumns) {
 	if !columns["request_preview"] {
 		i.Request, i.Response = wire.Cut(i.Metadata[traceInputs], previewLength), wire.Cut(i.Metadata[traceOutputs], previewLength)
 	}
+	for key := range strings.FieldsSeq(i.Metadata[ownMetadata]) {
+		delete(i.Metadata, key)
+	}
+	delete(i.Metadata, ownMetadata)
 	if id, ok := i.Metadata[traceClientID]; ok {
 		i.ClientID = id
 		delete(i.Metadata, traceClientID)

@@ -19,7 +19,8 @@ import (
 // files and are read one after the other.
 
 // assessed appends a condition on the assessments that are in force. Values are
-// JSON: true and 5 are compared as they stand, texts without their quotes.
+// JSON: = takes true and 5 as they stand and texts with or without their quotes,
+// LIKE compares with the quotes, as on a real server.
 func (q *query) assessed(c clause, columns traceColumns) {
 	not := ""
 	if c.op == "IS NULL" {
@@ -38,10 +39,12 @@ func (q *query) assessed(c clause, columns traceColumns) {
 	case "IS NULL", "IS NOT NULL":
 	case "<", "<=", ">", ">=":
 		q.add(" AND json_type(y.value) IN ('integer', 'real') AND json_extract(y.value, '$') "+c.op+" ?", literal{text: c.value.text, number: true}.argument())
-	default:
+	case "=", "!=":
+		not := map[string]string{"!=": "NOT "}[c.op]
+		q.add(" AND "+not+"y.value IN (?, json_quote(?))", c.value.text, c.value.text)
+	default: // a text with the quotes that it has in JSON
 		q.add(" AND ")
-		// A text is compared without the quotes that it has in JSON.
-		q.compare("CASE json_type(y.value) WHEN 'text' THEN json_extract(y.value, '$') ELSE y.value END", clause{op: c.op, value: literal{text: c.value.text}})
+		q.compare("y.value", clause{op: c.op, value: literal{text: c.value.text}})
 	}
 	q.add(")")
 }
@@ -63,17 +66,23 @@ func checkTraceClause(c clause) error {
 	if c.entity != entitySpan {
 		valid = []string{"!=", "<", "<=", "=", ">", ">=", "ILIKE", "IS NOT NULL", "IS NULL", "LIKE"}
 	}
+	named := valid
+	if c.entity == entitySpan { // a real server lists one more, which SQLite has only with Python
+		named = []string{"!=", "=", "ILIKE", "IN", "LIKE", "NOT IN", "RLIKE"}
+	}
 	switch {
+	case c.entity != entitySpan && c.value.group:
+		return invalid("Expected a quoted string value for %s (e.g. 'my-value'). Got value %s", c.entity, c.value.source)
 	case c.key == "":
 		return invalid("The name of a %s cannot be empty", c.entity)
 	case !slices.Contains(valid, c.op):
-		return invalid("%s.%s comparator '%s' not one of '{'%s'}'", c.entity, c.key, c.op, strings.Join(valid, "', '"))
+		return invalid("%s.%s comparator '%s' not one of '{'%s'}'", c.entity, c.key, c.op, strings.Join(named, "', '"))
 	case c.list != nil || strings.HasPrefix(c.op, "IS "):
 		return nil
 	case strings.ContainsAny(c.op, "<>"):
 		n, err := strconv.ParseFloat(c.value.text, 64)
 		if err != nil || math.IsNaN(n) {
-			return invalid("Expected a number for %s.%s. Found %s", c.entity, c.key, c.value.source)
+			return invalid("Expected a numeric value for %s when using comparator '%s'. Got value %s", c.entity, c.op, c.value.source)
 		}
 	case c.value.group || !c.value.quoted && !c.value.number && c.entity == entitySpan:
 		return invalid("Expected a quoted string value for %s (e.g. 'my-value'). Got value %s", c.entity, c.value.text)

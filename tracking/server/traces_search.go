@@ -30,11 +30,12 @@ func traceVocabulary() vocabulary {
 			"attribute": entityAttribute, "attributes": entityAttribute, "trace": entityAttribute,
 			entityFeedback: entityFeedback, entityExpectation: entityExpectation, entitySpan: entitySpan,
 		},
-		attributes: []string{"client_request_id", "end_time", "end_time_ms", "execution_time", "execution_time_ms", "experiment_id", "name", "request_id", "run_id", "state", "status", "timestamp", "timestamp_ms", "trace_id"},
+		attributes: []string{"client_request_id", "end_time", "end_time_ms", "execution_time", "execution_time_ms", "name", "prompt", "request_id", "run_id", "status", "text", "timestamp", "timestamp_ms"},
+		hidden:     []string{"experiment_id", "state", "trace_id"},
 		numeric:    []string{"end_time", "end_time_ms", "execution_time", "execution_time_ms", "timestamp", "timestamp_ms"},
 		lists:      []string{"client_request_id", "name", "request_id", "run_id", "status", "trace_id"},
 		nullable:   []string{entityTag, entityMetadata, entityFeedback, entityExpectation},
-		valid:      "{'attribute', 'attributes', 'expectation', 'feedback', 'metadata', 'request_metadata', 'span', 'tag', 'tags', 'trace'}",
+		valid:      "{'attribute', 'attributes', 'expectation', 'feedback', 'issue', 'metadata', 'request_metadata', 'span', 'tag', 'tags', 'trace'}",
 	}
 }
 
@@ -55,6 +56,8 @@ func traceValue(entity, key string, columns traceColumns) (string, []any) {
 		return metadata, []any{key}
 	}
 	switch key {
+	case "prompt":
+		return tag, []any{"mlflow.linkedPrompts"}
 	case "run_id":
 		return metadata, []any{"mlflow.sourceRun"}
 	case "client_request_id":
@@ -110,6 +113,9 @@ func (in traceQuery) sql(columns traceColumns) (q query, spans []clause, err err
 	}
 	q.add(")")
 	for _, c := range clauses {
+		if c.entity == entityAttribute && c.key == "text" {
+			c.entity, c.key = entitySpan, "content"
+		}
 		switch {
 		case c.entity == entitySpan:
 			if err := checkSpanClause(c); err != nil {
@@ -137,7 +143,7 @@ func (in traceQuery) sql(columns traceColumns) (q query, spans []clause, err err
 	}
 	var sorting []string
 	for _, s := range in.OrderBy {
-		o, err := parseOrder(s, words, words.attributes)
+		o, err := parseOrder(s, words, append(words.attributes, words.hidden...))
 		if err != nil {
 			return q, nil, err
 		}

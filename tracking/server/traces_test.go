@@ -132,7 +132,7 @@ func checkAssessments(t *testing.T, f fixture, call func(method, path string, bo
 	}
 	for filter, want := range map[string]string{
 		"feedback.score = '0.75'": "1", "feedback.score = '0.5'": "", "feedback.score > 0.7 AND status = 'OK'": "1", "feedback.score < '0.7'": "", "feedback.score IS NULL": "3 2",
-		"feedback.score IS NOT NULL": "1", "expectation.answer = '42'": "2", "expectation.answer LIKE '4%'": "2", "feedback.answer = '42'": "", "run_id = '" + run + "'": "2 1",
+		"feedback.score IS NOT NULL": "1", "expectation.answer = '42'": "2", "expectation.answer LIKE '%4%'": "2", "feedback.answer = '42'": "", "run_id = '" + run + "'": "2 1",
 		"attributes.run_id = 'r1'": "1", "span.name = 'call'": "2", "span.type IN ('LLM', 'TOOL') AND span.name = 'x'": "2", "span.status = 'OK'": "2", "span.attributes.color ILIKE 'RE%'": "2",
 		"span.attributes.n = '5'": "2", "span.attributes.color != 'red'": "", "span.content LIKE '%LLM%'": "2", "span.name = 'none'": "",
 	} {
@@ -147,14 +147,14 @@ func checkAssessments(t *testing.T, f fixture, call func(method, path string, bo
 		text         string
 	}{
 		{"POST", traces + "/tr-9/assessments", m{"assessment": m{"assessment_name": "a", "source": human, "feedback": m{"value": 1}}}, 404, "not found"},
-		{"POST", traces + "/tr-1/assessments", m{"assessment": m{"assessment_name": "a", "source": human}}, 400, "needs a feedback"},
+		{"POST", traces + "/tr-1/assessments", m{"assessment": m{"assessment_name": "a", "source": human}}, 400, "Unknown assessment type"},
 		{"POST", traces + "/tr-1/assessments", m{}, 400, "assessment"},
 		{"GET", traces + "/tr-1/assessments/a-9", nil, 404, "Assessment with ID 'a-9' not found for trace 'tr-1'"},
 		{"PATCH", traces + "/tr-1/assessments/" + better.Assessment.ID, m{"assessment": m{}, "update_mask": "expectation"}, 400, "Cannot update expectation"},
-		{"POST", "/api/2.0/mlflow/traces/link-to-run", m{"trace_ids": []string{"tr-1"}, "run_id": "nope"}, 404, "nope"},
+		{"POST", "/api/2.0/mlflow/traces/link-to-run", m{"run_id": run}, 400, "trace_ids"},
 		{"POST", traces + "/search", m{"filter": "span.nope = 'x'"}, 400, "Invalid span attribute 'nope'"},
 		{"POST", traces + "/search", m{"filter": "span.name > 'x'"}, 400, "comparator '>'"},
-		{"POST", traces + "/search", m{"filter": "feedback.a > 'x'"}, 400, "Expected a number"},
+		{"POST", traces + "/search", m{"filter": "feedback.a > 'x'"}, 400, "Expected a numeric value"},
 	} {
 		if status, answer := f.request(t, c.method, c.path, c.body); status != c.status || !strings.Contains(answer, c.text) {
 			t.Errorf("%s %s: %d %s, want %d %s", c.method, c.path, status, answer, c.status, c.text)
