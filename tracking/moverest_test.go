@@ -212,3 +212,31 @@ func TestMoveNamesWhatStays(t *testing.T) {
 		t.Errorf("%+v", got)
 	}
 }
+
+// A prompt is a registered model that searches keep out; it moves all the same.
+func TestMovePrompt(t *testing.T) {
+	from, to := newRemote(t), newRemote(t)
+	cfg, toCfg := config(t, from.URL), config(t, to.URL)
+	c := mustOpen(t, cfg)
+	mark := wire.Tag{Key: promptTag, Value: "true"}
+	post(t, c, "POST", "registered-models/create", object{"name": "ask", "tags": []wire.Tag{mark}}, nil)
+	for _, text := range []string{"one", "two", "three"} {
+		post(t, c, "POST", "model-versions/create", object{"name": "ask", "source": "dummy-source", "tags": []wire.Tag{mark, {Key: "mlflow.prompt.text", Value: text}}}, nil)
+	}
+	post(t, c, "DELETE", "model-versions/delete", object{"name": "ask", "version": "1"}, nil)
+	o := MoveOptions{Dir: t.TempDir()}
+	export(t, cfg, o)
+	for i := range 2 {
+		if got, err := Import(t.Context(), toCfg, o); err != nil || got.RegisteredModels != 1-i || got.ModelVersions != 2*(1-i) || len(got.NotMoved) > 0 {
+			t.Errorf("%+v, %v", got, err)
+		}
+	}
+	m := &mover{c: mustOpen(t, toCfg)}
+	model, err := m.registeredModel(t.Context(), "ask")
+	must(t, err)
+	versions, err := m.versionsOf(t.Context(), model)
+	must(t, err)
+	if len(versions) != 2 || versions[0].Version != "2" || tagOf(versions[1].Tags, "mlflow.prompt.text") != "three" {
+		t.Errorf("%+v", versions)
+	}
+}
