@@ -66,10 +66,13 @@ func OpenForeign(ctx context.Context, o ForeignOptions) (*Foreign, error) {
 		dir = filepath.Join(o.Dir, dir)
 	}
 	info, err := os.Stat(dir)
-	if err == nil && info.IsDir() && !isBare(dir) {
+	switch {
+	case err != nil || !info.IsDir():
+		err = f.openCopy(ctx, o.URL)
+	case isBare(dir):
+		err = f.openCopy(ctx, dir)
+	default:
 		err = f.openFolder(ctx, dir)
-	} else {
-		err = f.openCopy(ctx)
 	}
 	if err == nil {
 		err = f.findStores(ctx)
@@ -145,15 +148,15 @@ func (f *Foreign) openFolder(ctx context.Context, dir string) error {
 	return f.atCommit()
 }
 
-// openCopy brings a copy of a repository up to date and opens it.
-func (f *Foreign) openCopy(ctx context.Context) error {
-	name := sha256.Sum256([]byte(f.o.URL))
+// openCopy brings a copy of the repository at url up to date and opens it.
+func (f *Foreign) openCopy(ctx context.Context, url string) error {
+	name := sha256.Sum256([]byte(url))
 	dir := filepath.Join(f.o.CloneDir, hex.EncodeToString(name[:12]))
 	have := func(r *gitops.Repo) bool { // a commit by its full name never changes
 		hash, err := r.Resolve(f.o.Rev)
 		return err == nil && hash == f.o.Rev
 	}
-	repo, err := gitops.Mirror(ctx, gitops.MirrorOptions{URL: f.o.URL, Dir: dir, Env: f.o.Env, Have: have}, gitops.Options{Env: lookup(f.o.Env), Now: f.o.Now})
+	repo, err := gitops.Mirror(ctx, gitops.MirrorOptions{URL: url, Dir: dir, Env: f.o.Env, Have: have}, gitops.Options{Env: lookup(f.o.Env), Now: f.o.Now})
 	if err != nil {
 		return err
 	}
