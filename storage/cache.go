@@ -230,9 +230,30 @@ func (c *Cache) check(ctx context.Context, d Digest) error {
 // HasTree tells whether the object and, for a directory object, all its members
 // are there and whole.
 func (c *Cache) HasTree(ctx context.Context, d Digest) (bool, error) {
-	missing, err := c.Missing(ctx, d)
-	return len(missing) == 0, err
+	if !d.IsDir() {
+		return c.Has(ctx, d)
+	}
+	dir, err := c.ReadDir(ctx, d)
+	if errors.Is(err, fs.ErrNotExist) || errs.KindOf(err) == errs.DataCorrupt {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	err = c.eachHas(ctx, len(dir), func(i int) Digest { return dir[i].MD5 }, func(_ int, have bool) error {
+		if !have {
+			return errMissing
+		}
+		return nil
+	})
+	if errors.Is(err, errMissing) {
+		return false, nil
+	}
+	return err == nil, err
 }
+
+// errMissing ends a look at many objects at the first that is not there.
+var errMissing = errors.New("missing")
 
 // Missing lists which of the objects that make up d are missing or corrupt: d
 // itself, or members of the folder that it names. The list is nil when all are
@@ -285,8 +306,25 @@ const manyObjects = 1000
 // hasAll is Has for many objects at once.
 func (c *Cache) hasAll(ctx context.Context, ds []Digest) (map[Digest]bool, error) {
 	ok := make([]bool, len(ds))
+	err := c.eachHas(ctx, len(ds), func(i int) Digest { return ds[i] }, func(i int, have bool) error {
+		ok[i] = have
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	have := make(map[Digest]bool, len(ds))
+	for i, d := range ds {
+		have[d] = ok[i]
+	}
+	return have, nil
+}
+
+// eachHas is Has for n objects, several at a time. It ends at the first error,
+// be it one of seen.
+func (c *Cache) eachHas(ctx context.Context, n int, object func(i int) Digest, seen func(i int, have bool) error) error {
 	look := c.Has
-	if len(ds) >= manyObjects {
+	if n >= manyObjects {
 		look = func(ctx context.Context, d Digest) (bool, error) {
 			if c.shelfHas(d) {
 				return true, nil
@@ -297,28 +335,24 @@ func (c *Cache) hasAll(ctx context.Context, ds []Digest) (map[Digest]bool, error
 	const chunk = 256 // objects for one goroutine: a look takes microseconds
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(c.opts.Jobs)
-	for at := 0; at < len(ds); at += chunk {
+	for at := 0; at < n; at += chunk {
 		g.Go(func() error {
-			for i := at; i < min(at+chunk, len(ds)); i++ {
+			for i := at; i < min(at+chunk, n); i++ {
 				if gctx.Err() != nil {
 					return context.Cause(gctx)
 				}
-				var err error
-				if ok[i], err = look(gctx, ds[i]); err != nil {
+				have, err := look(gctx, object(i))
+				if err != nil {
+					return err
+				}
+				if err := seen(i, have); err != nil {
 					return err
 				}
 			}
 			return nil
 		})
 	}
-	if err := g.Wait(); err != nil {
-		return nil, err
-	}
-	have := make(map[Digest]bool, len(ds))
-	for i, d := range ds {
-		have[d] = ok[i]
-	}
-	return have, nil
+	return g.Wait()
 }
 
 // ReadDir reads a directory object and checks it against its digest. One that
