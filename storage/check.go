@@ -61,7 +61,7 @@ type CheckOptions struct {
 
 // partialsKept is how much longer than other temporary files a download that
 // can be gone on with is kept.
-const partialsKept = 7 * 24 * time.Hour
+const partialsKept = 24 * time.Hour
 
 // Check hashes every object of the cache, whatever its mode says. It changes
 // nothing. The findings are sorted by path.
