@@ -90,7 +90,7 @@ func TestDownload(t *testing.T) {
 			if _, err := root.Lstat("file"); err == nil {
 				t.Error("a part has the name of the whole")
 			}
-			kept, err := filepath.Glob(filepath.Join(root.Dir(), partialDir, "*.etag"))
+			kept, err := filepath.Glob(filepath.Join(root.Dir(), PartialDir, "*.etag"))
 			if err != nil || (len(kept) > 0) != c.kept {
 				t.Fatalf("kept: %v, %v", kept, err)
 			}

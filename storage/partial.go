@@ -13,36 +13,36 @@ import (
 	"ctrx/internal/fsx"
 )
 
-// partialDir holds large objects that did not arrive whole, each beside the ETag
+// PartialDir holds large objects that did not arrive whole, each beside the ETag
 // that it had on the remote. It lies in the folder that the objects belong into
 // so that a rename reaches them; neither DVC nor ctrx takes what is in it for an
 // object.
-const partialDir = ".ctrx-partial"
+const PartialDir = ".ctrx-partial"
 
 // resumeSize is the size in bytes from which on an object that did not arrive
 // whole is kept. A smaller one is sooner got again than found.
 const resumeSize = 16 << 20
 
 // partial is a file on its way. A large one whose ETag is known is written below
-// partialDir, where a later call finds what came so far.
+// PartialDir, where a later call finds what came so far.
 type partial struct {
 	root *fsx.Root
 	name string // what it will be called below root
-	id   string // what it is called below partialDir
+	id   string // what it is called below PartialDir
 
 	t    *fsx.Temp // nil while there is none
-	kept bool      // t lies in partialDir
+	kept bool      // t lies in PartialDir
 	etag string    // of the content; "" where it is not kept
 }
 
-func (p *partial) partialName() string { return filepath.Join(partialDir, p.id) }
+func (p *partial) partialName() string { return filepath.Join(PartialDir, p.id) }
 
 func (p *partial) etagName() string { return p.partialName() + ".etag" }
 
-// keep chooses partialDir as the place of a large object, where it can be gone
+// keep chooses PartialDir as the place of a large object, where it can be gone
 // on with.
 func (p *partial) keep(o Object) {
-	if p.t != nil || o.Size < resumeSize || o.ETag == "" || p.root.MkdirAll(partialDir, 0o777) != nil {
+	if p.t != nil || o.Size < resumeSize || o.ETag == "" || p.root.MkdirAll(PartialDir, 0o777) != nil {
 		return
 	}
 	t, err := p.root.Resume(p.name, p.partialName(), 0o666)
@@ -107,13 +107,13 @@ func (p *partial) tidy() {
 		return
 	}
 	if err := p.root.Remove(p.etagName()); err == nil || errors.Is(err, fs.ErrNotExist) {
-		_ = p.root.Remove(partialDir) // fails while there are others
+		_ = p.root.Remove(PartialDir) // fails while there are others
 	}
 }
 
 // HasPartial tells whether a part of a large object waits in the cache for the
 // call that goes on with it.
 func (c *Cache) HasPartial() bool {
-	entries, err := os.ReadDir(filepath.Join(c.objectsDir(), partialDir))
+	entries, err := os.ReadDir(filepath.Join(c.objectsDir(), PartialDir))
 	return err == nil && len(entries) > 0
 }

@@ -11,7 +11,7 @@ import (
 
 // incoming is an object on its way into the cache. It is written to a temporary
 // file and hashed on the way. A large one whose ETag is known goes to
-// partialDir, where a later call finds what came so far.
+// PartialDir, where a later call finds what came so far.
 type incoming struct {
 	b *batch
 	d Digest
