@@ -296,7 +296,7 @@ func (p *Project) toRemote(ctx context.Context, at string, tree storage.Tree, na
 	if err != nil {
 		return err
 	}
-	b, _, err := p.openRemote(ctx, name)
+	b, config, err := p.openRemote(ctx, name)
 	if err != nil {
 		return err
 	}
@@ -310,7 +310,8 @@ func (p *Project) toRemote(ctx context.Context, at string, tree storage.Tree, na
 	if err := cache.Commit(ctx, at, tree, storage.CommitOptions{NoRelink: true}); err != nil {
 		return err
 	}
-	_, err = storage.Push(ctx, storage.TransferOptions{Cache: cache, Remote: b, Objects: []storage.Digest{tree.Digest}, Jobs: jobs, Sink: p.sink})
+	_, err = storage.Push(ctx, storage.TransferOptions{Cache: cache, Remote: b, Objects: []storage.Digest{tree.Digest}, Jobs: jobs, Sink: p.sink, Name: name,
+		Known: p.knownOn(config, false), Lists: p.Cache})
 	return err
 }
 
