@@ -26,7 +26,9 @@ type TransferOptions struct {
 	Recursive bool
 	Glob      bool
 	RunCache  bool
-	NoIndex   bool // ask the remote about every member of every folder
+	NoIndex   bool     // ask the remote about every member of every folder
+	MaxSize   int64    // Fetch: leave out outputs of this many bytes or more; 0: none
+	Types     []string // Fetch: only outputs of these types, "metrics" and "plots"; none: all
 }
 
 // Transferred is what a push or fetch did.
@@ -59,6 +61,9 @@ func (p *Project) Push(ctx context.Context, o TransferOptions) (Transferred, err
 
 // Fetch brings the selected data into the cache.
 func (p *Project) Fetch(ctx context.Context, o TransferOptions) (Transferred, error) {
+	if err := o.checkTypes(); err != nil {
+		return Transferred{}, err
+	}
 	if err := p.ensureTmp(); err != nil {
 		return Transferred{}, err
 	}
@@ -201,7 +206,11 @@ func (p *Project) shipments(ctx context.Context, o TransferOptions) ([]*shipment
 			}
 			return nil, err
 		}
+		typed := o.typedPaths(ix)
 		for _, so := range outs {
+			if !o.takes(so.Output, typed) {
+				continue
+			}
 			if all, err = p.ship(ctx, all, so, o); err != nil {
 				return nil, err
 			}

@@ -69,6 +69,8 @@ func (a *app) fetchCommand() *cobra.Command {
 		},
 	}
 	transferFlags(c, &t)
+	c.Flags().Int64Var(&t.MaxSize, "max-size", 0, "leave out files and folders of this many `bytes` or more")
+	c.Flags().StringArrayVar(&t.Types, "type", nil, "only data of a `type`: metrics or plots; may be repeated")
 	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return c
 }
