@@ -49,7 +49,7 @@ func (a *app) pushCommand() *cobra.Command {
 		},
 	}
 	transferFlags(c, &t)
-	c.Flags().BoolVar(&t.Glob, "glob", false, "targets are patterns of stage names")
+	c.Flags().BoolVar(&t.Glob, "glob", false, "targets are patterns of paths")
 	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	noIndexFlag(c, &t)
 	return c
@@ -125,6 +125,7 @@ func (a *app) pullCommand() *cobra.Command {
 	}
 	transferFlags(c, &t)
 	c.Flags().BoolVarP(&force, "force", "f", false, "overwrite files whose content is not in the cache")
+	c.Flags().BoolVar(&t.Glob, "glob", false, "targets are patterns of paths")
 	c.Flags().BoolVar(&allowMissing, "allow-missing", false, "skip data that is nowhere to be found")
 	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return c
