@@ -138,6 +138,7 @@ func (a *app) newRoot() *cobra.Command {
 		a.metricsCommand(), a.paramsCommand(), a.plotsCommand(), a.expCommand(), a.queueCommand(), a.runsCommand(), a.trackingCommand(), a.serverCommand(), a.uiCommand(),
 		a.versionCommand(), a.doctorCommand(), a.genCommand(), exitCodesTopic(),
 	)
+	addShellFlag(root)
 	setUsageErrors(root)
 	return root
 }
