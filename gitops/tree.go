@@ -151,9 +151,11 @@ func (t *Tree) Stat(name string) (fs.FileInfo, error) {
 	return t.info(e)
 }
 
+// info describes an entry. The size of a folder is that of its tree object in
+// bytes; a submodule has none.
 func (t *Tree) info(e object.TreeEntry) (treeInfo, error) {
 	info := treeInfo{entry: e, when: t.when}
-	if e.Mode == filemode.Dir || e.Mode == filemode.Submodule {
+	if e.Mode == filemode.Submodule {
 		return info, nil
 	}
 	t.repo.mu.Lock()

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"path"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -96,28 +95,23 @@ func (p *Project) Add(ctx context.Context, o AddOptions) ([]Added, error) {
 
 // addTargets expands patterns and checks every path.
 func (p *Project) addTargets(o AddOptions) ([]string, error) {
+	names := o.Targets
+	if o.Glob {
+		var err error
+		if names, err = p.globTargets(o.Targets); err != nil {
+			return nil, err
+		}
+	}
 	var rels []string
-	for _, t := range o.Targets {
-		names := []string{t}
-		if o.Glob {
-			found, err := filepath.Glob(filepath.Join(p.Abs(p.Dir), t))
-			if err != nil {
-				return nil, errs.New(errs.Usage, "pattern %q: %w", t, err)
-			}
-			if names = found; len(names) == 0 {
-				return nil, errs.New(errs.NotFound, "glob '%s' has no matches", t)
-			}
+	for _, n := range names {
+		rel, err := p.Rel(n)
+		if err != nil {
+			return nil, err
 		}
-		for _, n := range names {
-			rel, err := p.Rel(n)
-			if err != nil {
-				return nil, err
-			}
-			if err := p.checkAddTarget(rel, n); err != nil {
-				return nil, err
-			}
-			rels = append(rels, rel)
+		if err := p.checkAddTarget(rel, n); err != nil {
+			return nil, err
 		}
+		rels = append(rels, rel)
 	}
 	return rels, nil
 }

@@ -117,7 +117,7 @@ func (p *Project) repoFact() string {
 
 // Checkup looks at what a project needs of its surroundings.
 func (p *Project) Checkup(ctx context.Context) []Health {
-	return []Health{p.gitHealth(), p.configHealth(), p.secretsHealth(), p.lockHealth(), p.linksHealth(), p.remoteHealth(), p.workHealth(ctx), p.leftoverHealth()}
+	return []Health{p.gitHealth(), p.configHealth(), p.secretsHealth(), p.lockHealth(), p.linksHealth(), p.remoteHealth(), p.workHealth(ctx), p.spaceHealth(), p.leftoverHealth(ctx)}
 }
 
 func (p *Project) gitHealth() Health {
@@ -222,13 +222,16 @@ func (p *Project) workHealth(ctx context.Context) Health {
 }
 
 // leftoverHealth counts what commands that died left behind.
-func (p *Project) leftoverHealth() Health {
+func (p *Project) leftoverHealth(ctx context.Context) Health {
 	f := &fsck{p: p}
 	f.leftovers()
+	if err := f.workLeftovers(ctx); err != nil {
+		return Health{Name: "leftovers", Detail: err.Error()}
+	}
 	uploads, _ := filepath.Glob(filepath.Join(p.uploadsDir(), "*.upload"))
 	switch {
 	case len(f.out.Problems) > 0:
-		return Health{Name: "leftovers", Detail: fmt.Sprintf("%d folders of commands that died", len(f.out.Problems)), Hint: "ctrx fsck --repair"}
+		return Health{Name: "leftovers", Detail: fmt.Sprintf("%d files or folders of commands that died", len(f.out.Problems)), Hint: "ctrx fsck --repair"}
 	case len(uploads) > 0:
 		return Health{Name: "leftovers", OK: true, Detail: fmt.Sprintf("%d uploads are unfinished", len(uploads)), Hint: "ctrx push goes on with them"}
 	}

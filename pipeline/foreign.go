@@ -15,6 +15,7 @@ import (
 	"ctrx/gitops"
 	"ctrx/internal/errs"
 	"ctrx/internal/event"
+	"ctrx/internal/fsx"
 	"ctrx/internal/settings"
 	"ctrx/pipeline/dvcfile"
 	"ctrx/storage"
@@ -46,7 +47,8 @@ type Foreign struct {
 	o      ForeignOptions
 	cache  *storage.Cache
 	stores []storage.Backend // where its data may be, in the order of asking
-	temp   string            // folder to remove in the end
+	temp   string            // folder to remove in the end; one with a part of a large object stays (readBeside)
+	lock   *os.File          // of temp; nil where the folder has a name of its own
 	ix     *Index
 	subs   map[string]*Foreign // projects in folders of the repository, by their folder
 }
@@ -66,10 +68,13 @@ func OpenForeign(ctx context.Context, o ForeignOptions) (*Foreign, error) {
 		dir = filepath.Join(o.Dir, dir)
 	}
 	info, err := os.Stat(dir)
-	if err == nil && info.IsDir() && !isBare(dir) {
+	switch {
+	case err != nil || !info.IsDir():
+		err = f.openCopy(ctx, o.URL)
+	case isBare(dir):
+		err = f.openCopy(ctx, dir)
+	default:
 		err = f.openFolder(ctx, dir)
-	} else {
-		err = f.openCopy(ctx)
 	}
 	if err == nil {
 		err = f.findStores(ctx)
@@ -102,8 +107,11 @@ func (f *Foreign) Close() error {
 	if f.cache != nil && f.cache != f.o.Cache {
 		err = errors.Join(err, f.cache.Close())
 	}
-	if f.temp != "" {
+	if f.temp != "" && (f.lock == nil || !f.cache.HasPartial()) {
 		err = errors.Join(err, os.RemoveAll(f.temp))
+	}
+	if f.lock != nil {
+		err = errors.Join(err, f.lock.Close())
 	}
 	return err
 }
@@ -145,15 +153,15 @@ func (f *Foreign) openFolder(ctx context.Context, dir string) error {
 	return f.atCommit()
 }
 
-// openCopy brings a copy of a repository up to date and opens it.
-func (f *Foreign) openCopy(ctx context.Context) error {
-	name := sha256.Sum256([]byte(f.o.URL))
+// openCopy brings a copy of the repository at url up to date and opens it.
+func (f *Foreign) openCopy(ctx context.Context, url string) error {
+	name := sha256.Sum256([]byte(url))
 	dir := filepath.Join(f.o.CloneDir, hex.EncodeToString(name[:12]))
 	have := func(r *gitops.Repo) bool { // a commit by its full name never changes
 		hash, err := r.Resolve(f.o.Rev)
 		return err == nil && hash == f.o.Rev
 	}
-	repo, err := gitops.Mirror(ctx, gitops.MirrorOptions{URL: f.o.URL, Dir: dir, Env: f.o.Env, Have: have}, gitops.Options{Env: lookup(f.o.Env), Now: f.o.Now})
+	repo, err := gitops.Mirror(ctx, gitops.MirrorOptions{URL: url, Dir: dir, Env: f.o.Env, Have: have}, gitops.Options{Env: lookup(f.o.Env), Now: f.o.Now})
 	if err != nil {
 		return err
 	}
@@ -216,6 +224,30 @@ func (f *Foreign) reading() (_ *storage.Cache, err error) {
 	}
 	f.cache = storage.OpenCache(f.temp, storage.CacheOptions{Sink: f.o.Sink})
 	return f.cache, nil
+}
+
+// readBeside lets what is read of a path wait beside to, the place it will have,
+// so that after a dropped connection or a kill the same call goes on with it. Where
+// another process does the same at this moment, nothing changes.
+func (f *Foreign) readBeside(to, rel string) error {
+	if f.cache != nil || f.o.Cache != nil {
+		return nil
+	}
+	name := sha256.Sum256([]byte(f.o.URL + "\n" + rel))
+	dir := filepath.Join(filepath.Dir(to), getPrefix+hex.EncodeToString(name[:8]))
+	if err := os.MkdirAll(dir, 0o777); err != nil {
+		return err
+	}
+	lock, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_RDWR|os.O_CREATE, 0o666)
+	if err != nil {
+		return err
+	}
+	if ours, err := fsx.LockOpen(lock); !ours || err != nil {
+		return errors.Join(err, lock.Close())
+	}
+	f.lock, f.temp = lock, dir
+	f.cache = storage.OpenCache(dir, storage.CacheOptions{Sink: f.o.Sink})
+	return nil
 }
 
 // findStores lists where the data may be: for a folder of this machine its cache,

@@ -59,16 +59,9 @@ func (t repoTree) below(dir string) []string {
 // have goes before, as in DVC: it is what lies there. deep looks into folder
 // outputs.
 func (f *Foreign) tree(ctx context.Context, ix *Index, deep bool) (repoTree, error) {
-	t := repoTree{nodes: map[string]repoNode{}}
-	for _, s := range ix.Stages {
-		for _, out := range s.Outs {
-			if !out.Cache || !insideProject(out.Rel) || out.Recorded == nil {
-				continue
-			}
-			if err := f.addOutput(ctx, t, out, deep); err != nil {
-				return t, err
-			}
-		}
+	t, err := f.outputTree(ctx, ix, deep)
+	if err != nil {
+		return t, err
 	}
 	sub, err := fs.Sub(f.files, f.prefix)
 	if err != nil {
@@ -85,15 +78,50 @@ func (f *Foreign) tree(ctx context.Context, ix *Index, deep bool) (repoTree, err
 			}
 			return nil
 		}
-		info, err := d.Info()
-		if err != nil {
-			return err
-		}
-		n := t.nodes[rel]
-		n.isDir, n.size, n.isExec = d.IsDir(), info.Size(), !d.IsDir() && info.Mode()&0o111 != 0
-		t.nodes[rel] = n
-		return nil
+		return t.lay(sub, rel, d, f.live())
 	})
+}
+
+// outputTree is the side of a tree that is DVC's: outputs as they are recorded.
+func (f *Foreign) outputTree(ctx context.Context, ix *Index, deep bool) (repoTree, error) {
+	t := repoTree{nodes: map[string]repoNode{}}
+	for _, s := range ix.Stages {
+		for _, out := range s.Outs {
+			if !out.Cache || !insideProject(out.Rel) || out.Recorded == nil {
+				continue
+			}
+			if err := f.addOutput(ctx, t, out, deep); err != nil {
+				return t, err
+			}
+		}
+	}
+	return t, nil
+}
+
+// live tells whether the repository is read from a work tree, not at a commit.
+func (f *Foreign) live() bool {
+	_, live := f.src.(workTree)
+	return live
+}
+
+// lay puts what lies at a path over what is recorded of it. A symlink is never a
+// folder; in a work tree (live) it has the size and mode of what it leads to, and
+// the size 0 where that is nothing, as in DVC.
+func (t repoTree) lay(files fs.FS, rel string, d fs.DirEntry, live bool) error {
+	info, err := d.Info()
+	if err != nil {
+		return err
+	}
+	n := t.nodes[rel]
+	n.isDir, n.size, n.isExec = d.IsDir(), info.Size(), info.Mode().IsRegular() && info.Mode()&0o111 != 0
+	if live && d.Type()&fs.ModeSymlink != 0 {
+		n.size = 0
+		if target, err := fs.Stat(files, rel); err == nil {
+			n.size, n.isExec = target.Size(), target.Mode().IsRegular() && target.Mode()&0o111 != 0
+		}
+	}
+	t.nodes[rel] = n
+	return nil
 }
 
 func (f *Foreign) addOutput(ctx context.Context, t repoTree, out *Output, deep bool) error {
@@ -103,7 +131,7 @@ func (f *Foreign) addOutput(ctx context.Context, t repoTree, out *Output, deep b
 		size = e.Meta.Size
 	}
 	t.nodes[out.Rel] = repoNode{isOut: true, isDir: e.Digest.IsDir(), size: size, digest: e.Digest, legacy: e.Hash == "", recorded: max(size, 0)}
-	addParents(t, out.Rel, repoNode{isDir: true, size: 0})
+	addParents(t, out.Rel, repoNode{isDir: true, size: -1})
 	if !deep || !e.Digest.IsDir() {
 		return nil
 	}
@@ -145,7 +173,7 @@ func (f *Foreign) List(ctx context.Context, o ListOptions) ([]ListEntry, error) 
 	if err != nil {
 		return nil, err
 	}
-	t, err := f.treeFor(ctx, rel, o.Recursive)
+	t, err := f.treeFor(ctx, rel, o.Recursive, o.DVCOnly)
 	if err != nil {
 		return nil, err
 	}
@@ -162,8 +190,6 @@ func (f *Foreign) List(ctx context.Context, o ListOptions) ([]ListEntry, error) 
 		name := relFrom(rel, at)
 		depth := strings.Count(name, "/") + 1
 		switch {
-		case o.DVCOnly && !n.isOut && !t.leadsToOutput(at):
-			continue
 		case !o.Recursive && depth > 1, o.Recursive && o.Level > 0 && depth > o.Level:
 			continue
 		case o.Recursive && n.isDir && (o.Level == 0 || depth < o.Level):
@@ -175,8 +201,9 @@ func (f *Foreign) List(ctx context.Context, o ListOptions) ([]ListEntry, error) 
 	return entries, nil
 }
 
-// treeFor reads the repository as far as a listing of rel needs it.
-func (f *Foreign) treeFor(ctx context.Context, rel string, deep bool) (repoTree, error) {
+// treeFor reads the repository as far as a listing of rel needs it. With dvcOnly
+// nothing but rel itself is looked at outside of what DVC tracks.
+func (f *Foreign) treeFor(ctx context.Context, rel string, deep, dvcOnly bool) (repoTree, error) {
 	ix, err := f.index(ctx)
 	if err != nil {
 		return repoTree{}, err
@@ -186,16 +213,21 @@ func (f *Foreign) treeFor(ctx context.Context, rel string, deep bool) (repoTree,
 			deep = deep || slices.ContainsFunc(s.Outs, func(o *Output) bool { return inside(rel, o.Rel) })
 		}
 	}
-	return f.tree(ctx, ix, deep)
-}
-
-func (t repoTree) leadsToOutput(dir string) bool {
-	for rel, n := range t.nodes {
-		if n.isOut && inside(rel, dir) {
-			return true
-		}
+	if !dvcOnly {
+		return f.tree(ctx, ix, deep)
 	}
-	return false
+	t, err := f.outputTree(ctx, ix, deep)
+	if err != nil {
+		return t, err
+	}
+	info, err := fs.Stat(f.files, path.Join(f.prefix, rel))
+	if errors.Is(err, fs.ErrNotExist) {
+		return t, nil
+	}
+	if err != nil {
+		return t, err
+	}
+	return t, t.lay(f.files, rel, fs.FileInfoToDirEntry(info), f.live())
 }
 
 func (n repoNode) entry(name string) ListEntry {
@@ -218,7 +250,7 @@ func (f *Foreign) Tree(ctx context.Context, o ListOptions) ([]TreeRow, error) {
 	if err != nil {
 		return nil, err
 	}
-	t, err := f.treeFor(ctx, rel, true)
+	t, err := f.treeFor(ctx, rel, true, o.DVCOnly)
 	if err != nil {
 		return nil, err
 	}
@@ -232,9 +264,7 @@ func (f *Foreign) Tree(ctx context.Context, o ListOptions) ([]TreeRow, error) {
 	}
 	children := map[string][]string{}
 	for _, at := range t.below(rel) {
-		if n := t.nodes[at]; !o.DVCOnly || n.isOut || t.leadsToOutput(at) {
-			children[path.Dir(at)] = append(children[path.Dir(at)], at)
-		}
+		children[path.Dir(at)] = append(children[path.Dir(at)], at)
 	}
 	rows := []TreeRow{{ListEntry: root.entry(top)}}
 	var add func(dir string, last []bool)
@@ -278,9 +308,19 @@ func (t repoTree) total(top string) int64 {
 
 // DiskUsage gives the sizes of what lies in a folder and then their sum; with
 // summarize, and of a file, one size. A member of a folder output, whose size is
-// not recorded, counts as nothing, as in DVC.
+// not recorded, counts as nothing, as in DVC. A project in a folder of the
+// repository counts only where p is in it.
 func (f *Foreign) DiskUsage(ctx context.Context, p string, summarize bool) ([]Usage, error) {
 	rel, err := cleanForeign(p)
+	top := ""
+	if err == nil {
+		whole := rel
+		f, rel, err = f.within(ctx, whole)
+		top = strings.TrimSuffix(strings.TrimSuffix(whole, rel), "/")
+		if rel == "." {
+			top = whole
+		}
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -309,7 +349,7 @@ func (f *Foreign) DiskUsage(ctx context.Context, p string, summarize bool) ([]Us
 	var sum int64
 	for _, at := range t.below(rel) {
 		if path.Dir(at) == rel {
-			u := Usage{at, total(at)}
+			u := Usage{path.Join(top, at), total(at)}
 			all, sum = append(all, u), sum+u.Size
 		}
 	}

@@ -38,7 +38,7 @@ func (f *Foreign) subproject(ctx context.Context, dir string) (*Foreign, error) 
 	sub := &Foreign{Commit: f.Commit, o: f.o, cache: cache, prefix: "."}
 	sub.o.Cache = cache // it is not the project's to close
 	root := filepath.Join(f.p.Root, filepath.FromSlash(dir))
-	_, live := f.src.(workTree)
+	live := f.live()
 	var config func() ([]byte, error)
 	if !live {
 		config = func() ([]byte, error) { return fs.ReadFile(f.files, path.Join(f.prefix, dir, ".dvc", "config")) }

@@ -2,18 +2,11 @@ package pipeline
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
-	"os"
 	"path"
-	"path/filepath"
 	"slices"
-	"strings"
-	"time"
 
 	"ctrx/internal/errs"
-	"ctrx/internal/fsx"
 	"ctrx/storage"
 )
 
@@ -79,10 +72,6 @@ func (r FsckResult) Err() error {
 	return err
 }
 
-// leftoverAge is how old a temporary file must be to be taken for one that a
-// dead process left.
-const leftoverAge = time.Hour
-
 // Fsck looks for damaged and missing data in the cache and on a remote, and
 // mends it if asked to. Nothing is deleted whose content is nowhere else:
 // damaged objects go to a quarantine folder, and on a remote stay until a good
@@ -129,6 +118,9 @@ func (f *fsck) run(ctx context.Context) error {
 		}
 	}
 	f.leftovers()
+	if err := f.workLeftovers(ctx); err != nil {
+		return err
+	}
 	if f.o.Repair {
 		if err := f.repairCache(ctx); err != nil {
 			return err
@@ -225,46 +217,6 @@ func cacheHint(found storage.Finding, rel string) string {
 	return "ctrx fsck --repair"
 }
 
-// leftovers finds what dead processes left below .dvc/tmp. The folders there
-// belong to commands that hold the lock.
-func (f *fsck) leftovers() {
-	dir := filepath.Join(f.p.TmpDir(), "ctrx")
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		return
-	}
-	busy := false
-	if !f.o.Repair { // then the lock is ours
-		busy, err = fsx.Held(filepath.Join(f.p.TmpDir(), "lock"))
-		busy = busy || err != nil && !errors.Is(err, fs.ErrNotExist)
-	}
-	old := f.p.now().Add(-leftoverAge)
-	for _, e := range entries {
-		info, err := e.Info()
-		if err != nil {
-			continue
-		}
-		ofCommand := e.IsDir() && (strings.HasPrefix(e.Name(), "import-") || strings.HasPrefix(e.Name(), "to-remote-"))
-		if ofCommand && !busy || !e.IsDir() && storage.IsLeftover(e.Name()) && info.ModTime().Before(old) {
-			found := storage.Finding{What: storage.Leftover, Path: filepath.Join(dir, e.Name()), Size: sizeBelow(filepath.Join(dir, e.Name())), Detail: "of a command that died"}
-			f.add(Problem{Finding: found, Where: "project", Hint: "ctrx fsck --repair"})
-		}
-	}
-}
-
-// sizeBelow adds up what lies at a path; for messages.
-func sizeBelow(name string) (total int64) {
-	_ = filepath.WalkDir(name, func(_ string, d fs.DirEntry, err error) error {
-		if err == nil && d.Type().IsRegular() {
-			if info, err := d.Info(); err == nil {
-				total += info.Size()
-			}
-		}
-		return nil
-	})
-	return total
-}
-
 // checkRemote looks at the remote, and with Repair sends what it should have.
 func (f *fsck) checkRemote(ctx context.Context, legacy bool) error {
 	b, config, err := f.p.openRemote(ctx, f.o.Remote)
@@ -293,30 +245,6 @@ func (f *fsck) checkRemote(ctx context.Context, legacy bool) error {
 	}
 	f.p.knownOn(config, legacy).Clear()
 	return f.repairRemote(ctx, opts, f.out.Problems[first:first+damaged])
-}
-
-// remoteLeftovers finds and removes what dead processes left on the remote.
-func (f *fsck) remoteLeftovers(ctx context.Context, b storage.Backend, legacy bool) error {
-	sweeper, ok := b.(storage.Sweeper)
-	if !ok || legacy { // both layouts are in one place
-		return nil
-	}
-	left, err := sweeper.Leftovers(ctx, f.p.now().Add(-leftoverAge))
-	if err != nil {
-		return err
-	}
-	for _, ob := range left {
-		problem := Problem{Finding: storage.Finding{What: storage.Leftover, Path: ob.Key, Size: ob.Size, Detail: "an unfinished file"},
-			Where: "remote '" + f.o.Remote + "'", Remote: f.o.Remote, Hint: "ctrx fsck --remote " + f.o.Remote + " --repair"}
-		if f.o.Repair {
-			if err := sweeper.Sweep(ctx, ob.Key); err != nil {
-				return err
-			}
-			problem.Repaired = "removed"
-		}
-		f.add(problem)
-	}
-	return nil
 }
 
 func (f *fsck) repairRemote(ctx context.Context, opts storage.TransferOptions, problems []Problem) error {

@@ -154,13 +154,7 @@ func (p *Project) GC(ctx context.Context, o GCOptions) (GCResult, error) {
 			return r, err
 		}
 	}
-	keeps := func(legacy bool) func(storage.Digest) bool {
-		return func(d storage.Digest) bool { _, in := keep[usedObject{d, legacy}]; return in }
-	}
-	if r.Cache, err = p.Cache.Unused(ctx, keeps(false)); err != nil {
-		return r, err
-	}
-	if r.Legacy, err = p.Cache.Legacy().Unused(ctx, keeps(true)); err != nil {
+	if err := p.findUnused(ctx, keep, &r); err != nil {
 		return r, err
 	}
 	if o.Cloud {
@@ -174,25 +168,55 @@ func (p *Project) GC(ctx context.Context, o GCOptions) (GCResult, error) {
 	return r, p.discard(ctx, o, &r)
 }
 
+// findUnused lists the objects of the cache that are not kept.
+func (p *Project) findUnused(ctx context.Context, keep map[usedObject]struct{}, r *GCResult) (err error) {
+	step := storage.NewStep(p.sink, "list cache", "objects", 0)
+	defer step.Finish()
+	keeps := func(legacy bool) func(storage.Digest) bool {
+		return func(d storage.Digest) bool {
+			step.Add(1)
+			_, in := keep[usedObject{d, legacy}]
+			return in
+		}
+	}
+	if r.Cache, err = p.Cache.Unused(ctx, keeps(false)); err != nil {
+		return err
+	}
+	r.Legacy, err = p.Cache.Legacy().Unused(ctx, keeps(true))
+	return err
+}
+
+// discardAtOnce is how many objects are removed between two looks at the progress.
+const discardAtOnce = 512
+
 // discard removes what was found: local objects first, since they can be brought
 // back.
 func (p *Project) discard(ctx context.Context, o GCOptions, r *GCResult) (err error) {
 	trash, now := p.trash(), p.now()
+	all := len(r.Cache) + len(r.Legacy)
+	for _, remote := range r.Remotes {
+		all += len(remote.Keys)
+	}
+	step := storage.NewStep(p.sink, "remove", "objects", all)
+	defer step.Finish()
 	for _, part := range []struct {
 		cache   *storage.Cache
 		objects []storage.StoredObject
 	}{{p.Cache, r.Cache}, {p.Cache.Legacy(), r.Legacy}} {
-		if o.Purge {
-			err = part.cache.Delete(ctx, part.objects)
-		} else {
-			err = trash.Add(ctx, part.cache, part.objects, now)
-		}
-		if err != nil {
-			return err
+		for some := range slices.Chunk(part.objects, discardAtOnce) {
+			if o.Purge {
+				err = part.cache.Delete(ctx, some)
+			} else {
+				err = trash.Add(ctx, part.cache, some, now)
+			}
+			if err != nil {
+				return err
+			}
+			step.Add(len(some))
 		}
 	}
 	for _, remote := range r.Remotes {
-		if err := p.deleteFromRemote(ctx, remote, o.Jobs); err != nil {
+		if err := p.deleteFromRemote(ctx, remote, o.Jobs, step); err != nil {
 			return err
 		}
 	}

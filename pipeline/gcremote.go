@@ -42,6 +42,8 @@ func (p *Project) unusedOnRemotes(ctx context.Context, o GCOptions, u used) ([]G
 		return nil, err
 	}
 	var found []GCRemote
+	step := storage.NewStep(p.sink, "list remote", "objects", 0)
+	defer step.Finish()
 	for _, name := range sortedKeys(keep) {
 		b, _, err := p.openRemote(ctx, name)
 		if err != nil {
@@ -49,6 +51,7 @@ func (p *Project) unusedOnRemotes(ctx context.Context, o GCOptions, u used) ([]G
 		}
 		for _, alg := range []storage.Algorithm{storage.MD5, storage.MD5Dos2Unix} {
 			keys, err := storage.UnusedRemote(ctx, b, alg, func(d storage.Digest) bool {
+				step.Add(1)
 				_, in := keep[name][usedObject{d, alg == storage.MD5Dos2Unix}]
 				return in
 			})
@@ -72,7 +75,7 @@ func sortedKeys[V any](m map[string]V) []string {
 
 // deleteFromRemote removes directory objects before anything else: whoever sees
 // one takes its members to be there.
-func (p *Project) deleteFromRemote(ctx context.Context, r GCRemote, jobs int) error {
+func (p *Project) deleteFromRemote(ctx context.Context, r GCRemote, jobs int, step *storage.Progress) error {
 	b, _, err := p.openRemote(ctx, r.Name)
 	if err != nil {
 		return err
@@ -89,7 +92,13 @@ func (p *Project) deleteFromRemote(ctx context.Context, r GCRemote, jobs int) er
 		g, gctx := errgroup.WithContext(ctx)
 		g.SetLimit(jobs)
 		for _, key := range part {
-			g.Go(func() error { return b.Delete(gctx, key) })
+			g.Go(func() error {
+				if err := b.Delete(gctx, key); err != nil {
+					return err
+				}
+				step.Add(1)
+				return nil
+			})
 		}
 		if err := g.Wait(); err != nil {
 			return fmt.Errorf("remote '%s': %w", r.Name, err)

@@ -98,11 +98,14 @@ func (p *Project) collectUsed(ctx context.Context, o GCOptions, u used) error {
 	if err := p.collectData(ctx, o, u, seen); err != nil {
 		return err
 	}
+	step := storage.NewStep(p.sink, "collect", "revisions", len(sources))
+	defer step.Finish()
 	for _, s := range sources {
 		ix, err := p.LoadIndex(ctx, s.Source)
 		if err != nil {
 			if o.SkipFailed {
 				p.Warn("Failed to collect '%s', skipping", s.Name)
+				step.Add(1)
 				continue
 			}
 			return errs.Hint(fmt.Errorf("collect '%s': %w", s.Name, err), "ctrx gc --skip-failed leaves out what cannot be read, and removes the data that only it uses")
@@ -117,6 +120,7 @@ func (p *Project) collectUsed(ctx context.Context, o GCOptions, u used) error {
 				}
 			}
 		}
+		step.Add(1)
 	}
 	return nil
 }

@@ -39,13 +39,17 @@ func freePath(dir, out, name string, force bool) (string, error) {
 	return to, checkFree(to, force)
 }
 
+// getPrefix begins the names of folders, beside the place of what is got, in which
+// it waits until it is whole.
+const getPrefix = ".ctrx-get-"
+
 // putInPlace lets fill make a file or folder beside its place, and moves it there
 // when it is whole. What was there is removed last.
 func putInPlace(to string, fill func(temp string) error) error {
 	if err := os.MkdirAll(filepath.Dir(to), 0o777); err != nil {
 		return err
 	}
-	dir, err := os.MkdirTemp(filepath.Dir(to), ".ctrx-get-")
+	dir, err := os.MkdirTemp(filepath.Dir(to), getPrefix)
 	if err != nil {
 		return err
 	}
@@ -123,6 +127,9 @@ type GetOptions struct {
 // are in it.
 func (f *Foreign) Get(ctx context.Context, o GetOptions) (to string, files int, err error) {
 	if to, err = freePath(f.o.Dir, o.Out, baseName(o.Path), o.Force); err != nil {
+		return "", 0, err
+	}
+	if err := f.readBeside(to, o.Path); err != nil {
 		return "", 0, err
 	}
 	got, err := f.Fetch(ctx, o.Path)

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"ctrx/internal/errs"
+	"ctrx/internal/fsx"
 	"ctrx/pipeline/dvcfile"
 	"ctrx/storage"
 	"ctrx/storage/remote"
@@ -265,7 +266,7 @@ func (p *Project) readSource(ctx context.Context, s *Stage, o ImportOptions) (Fe
 		return Fetched{}, e, err
 	}
 	to := filepath.Join(temp, "data")
-	if err := place.Download(ctx, p.access(), to, o.Jobs); err != nil {
+	if err := download(ctx, place, p.access(), filepath.Dir(temp), to, o.Jobs); err != nil {
 		return Fetched{}, e, err
 	}
 	hash := p.Cache.Ingest
@@ -295,7 +296,7 @@ func (p *Project) toRemote(ctx context.Context, at string, tree storage.Tree, na
 	if err != nil {
 		return err
 	}
-	b, _, err := p.openRemote(ctx, name)
+	b, config, err := p.openRemote(ctx, name)
 	if err != nil {
 		return err
 	}
@@ -309,7 +310,8 @@ func (p *Project) toRemote(ctx context.Context, at string, tree storage.Tree, na
 	if err := cache.Commit(ctx, at, tree, storage.CommitOptions{NoRelink: true}); err != nil {
 		return err
 	}
-	_, err = storage.Push(ctx, storage.TransferOptions{Cache: cache, Remote: b, Objects: []storage.Digest{tree.Digest}, Jobs: jobs, Sink: p.sink})
+	_, err = storage.Push(ctx, storage.TransferOptions{Cache: cache, Remote: b, Objects: []storage.Digest{tree.Digest}, Jobs: jobs, Sink: p.sink, Name: name,
+		Known: p.knownOn(config, false), Lists: p.Cache})
 	return err
 }
 
@@ -423,10 +425,25 @@ func GetURL(ctx context.Context, place remote.Place, o ImportOptions, acc remote
 			}
 			return copyLocal(ctx, from, temp)
 		}
-		err := place.Download(ctx, acc, temp, o.Jobs)
+		err := download(ctx, place, acc, filepath.Dir(to), temp, o.Jobs)
 		if errors.Is(err, fs.ErrNotExist) {
 			return errs.New(errs.NotFound, "The path '%s' does not exist", place.URL)
 		}
 		return err
 	})
+}
+
+// download brings what lies at a place to a path below the folder dir. In dir a
+// large file that does not arrive whole waits for the next call.
+func download(ctx context.Context, place remote.Place, acc remote.Access, dir, to string, jobs int) error {
+	root, err := fsx.OpenRoot(dir)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	name, err := root.Rel(to)
+	if err != nil {
+		return err
+	}
+	return place.Download(ctx, acc, root, name, jobs)
 }

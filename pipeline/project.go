@@ -37,6 +37,7 @@ type Project struct {
 	args         []string
 	env          []string
 	ask          Ask
+	waitForLock  bool
 	now          func() time.Time
 	sink         event.Sink
 	state        *storage.State
@@ -63,6 +64,9 @@ type OpenOptions struct {
 	Sink event.Sink // where progress and messages go
 	Now  func() time.Time
 	Ask  Ask // may be nil
+	// WaitForLock lets commands wait for the repository lock as long as another
+	// process holds it.
+	WaitForLock bool
 	// Shared is the folder of what is kept beside the runs: Python environments
 	// and the history of stages. "" is the project's own; a working copy that
 	// will be removed takes that of the project that it was made from.
@@ -107,7 +111,7 @@ func Open(ctx context.Context, o OpenOptions) (*Project, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Project{Root: root, Dir: filepath.ToSlash(rel), args: o.Args, env: o.Env, ask: o.Ask, now: o.Now, sink: o.Sink, shared: o.Shared, locks: map[string]*lockFile{}}
+	p := &Project{Root: root, Dir: filepath.ToSlash(rel), args: o.Args, env: o.Env, ask: o.Ask, waitForLock: o.WaitForLock, now: o.Now, sink: o.Sink, shared: o.Shared, locks: map[string]*lockFile{}}
 	if p.now == nil {
 		p.now = time.Now
 	}
@@ -253,14 +257,18 @@ func (p *Project) Lock(ctx context.Context) (*RepoLock, error) {
 		return nil, err
 	}
 	l := &RepoLock{path: filepath.Join(p.TmpDir(), "lock"), holders: 1}
-	return l, l.take(ctx, lockWait)
+	wait := lockWait
+	if p.waitForLock {
+		wait = -1
+	}
+	return l, l.take(ctx, wait)
 }
 
 func (l *RepoLock) take(ctx context.Context, wait time.Duration) error {
 	held, err := fsx.Lock(ctx, l.path, wait)
 	if err != nil {
 		return errs.Hint(fmt.Errorf("unable to acquire the repository lock %s: another ctrx or dvc process is running: %w", l.path, err),
-			"wait until it has ended, then repeat the command")
+			"wait until it has ended, then repeat the command; ctrx --wait-for-lock COMMAND waits by itself")
 	}
 	l.held = held
 	return nil

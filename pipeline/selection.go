@@ -21,7 +21,6 @@ type OutputSelection struct {
 	Targets   []string
 	Recursive bool
 	WithDeps  bool
-	Glob      bool
 }
 
 // selectOutputs resolves targets to outputs; no targets means all. A target
@@ -33,7 +32,7 @@ func (p *Project) selectOutputs(ix *Index, o OutputSelection) ([]selectedOutput,
 	var selected []selectedOutput
 	var graph *Graph
 	for _, t := range o.Targets {
-		stages, err := p.ResolveTarget(ix, t, TargetOptions{Recursive: o.Recursive, Glob: o.Glob, Outputs: true})
+		stages, err := p.ResolveTarget(ix, t, TargetOptions{Recursive: o.Recursive, Outputs: true})
 		if err != nil {
 			return nil, err
 		}

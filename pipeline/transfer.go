@@ -24,9 +24,11 @@ type TransferOptions struct {
 	Jobs      int    // transfers at a time; 0 is the remote's own setting
 	WithDeps  bool
 	Recursive bool
-	Glob      bool
+	Glob      bool // Push, Pull: targets are patterns of paths
 	RunCache  bool
-	NoIndex   bool // ask the remote about every member of every folder
+	NoIndex   bool     // ask the remote about every member of every folder
+	MaxSize   int64    // Fetch: leave out outputs of this many bytes or more; 0: none
+	Types     []string // Fetch: only outputs of these types, "metrics" and "plots"; none: all
 }
 
 // Transferred is what a push or fetch did.
@@ -54,11 +56,27 @@ func (t Transferred) summary(verb string) string {
 
 // Push sends the selected data to its remotes.
 func (p *Project) Push(ctx context.Context, o TransferOptions) (Transferred, error) {
+	o, err := p.expand(o)
+	if err != nil {
+		return Transferred{}, err
+	}
 	return p.transfer(ctx, o, direction{objects: storage.Push, tree: storage.PushTree, countRuns: true})
+}
+
+// expand makes paths of targets that are patterns.
+func (p *Project) expand(o TransferOptions) (_ TransferOptions, err error) {
+	if o.Glob {
+		o.Glob = false
+		o.Targets, err = p.globTargets(o.Targets)
+	}
+	return o, err
 }
 
 // Fetch brings the selected data into the cache.
 func (p *Project) Fetch(ctx context.Context, o TransferOptions) (Transferred, error) {
+	if err := o.checkTypes(); err != nil {
+		return Transferred{}, err
+	}
 	if err := p.ensureTmp(); err != nil {
 		return Transferred{}, err
 	}
@@ -67,6 +85,10 @@ func (p *Project) Fetch(ctx context.Context, o TransferOptions) (Transferred, er
 
 // Pull is Fetch and Checkout.
 func (p *Project) Pull(ctx context.Context, t TransferOptions, c CheckoutOptions) (Transferred, CheckoutResult, error) {
+	t, err := p.expand(t)
+	if err != nil {
+		return Transferred{}, CheckoutResult{}, err
+	}
 	fetched, err := p.Fetch(ctx, t)
 	if err != nil {
 		return fetched, CheckoutResult{}, err
@@ -194,14 +216,18 @@ func (p *Project) shipments(ctx context.Context, o TransferOptions) ([]*shipment
 		if err != nil {
 			return nil, err
 		}
-		outs, err := p.selectOutputs(ix, OutputSelection{Targets: o.Targets, Recursive: o.Recursive, WithDeps: o.WithDeps, Glob: o.Glob})
+		outs, err := p.selectOutputs(ix, OutputSelection{Targets: o.Targets, Recursive: o.Recursive, WithDeps: o.WithDeps})
 		if err != nil {
 			if i > 0 && errs.KindOf(err) == errs.NotFound {
 				continue // an older commit need not know the target
 			}
 			return nil, err
 		}
+		typed := o.typedPaths(ix)
 		for _, so := range outs {
+			if !o.takes(so.Output, typed) {
+				continue
+			}
 			if all, err = p.ship(ctx, all, so, o); err != nil {
 				return nil, err
 			}

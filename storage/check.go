@@ -61,7 +61,7 @@ type CheckOptions struct {
 
 // partialsKept is how much longer than other temporary files a download that
 // can be gone on with is kept.
-const partialsKept = 7 * 24 * time.Hour
+const partialsKept = 24 * time.Hour
 
 // Check hashes every object of the cache, whatever its mode says. It changes
 // nothing. The findings are sorted by path.
@@ -152,7 +152,7 @@ func (k *cacheCheck) list(ctx context.Context, before time.Time) error {
 		}
 		limit := before
 		switch {
-		case top.IsDir() && top.Name() == partialDir:
+		case top.IsDir() && top.Name() == PartialDir:
 			limit = before.Add(-partialsKept)
 		case !top.IsDir() || len(top.Name()) != 2:
 			continue
@@ -173,7 +173,7 @@ func (k *cacheCheck) list(ctx context.Context, before time.Time) error {
 				k.objects = append(k.objects, StoredObject{Digest: d, Path: path, Size: info.Size()})
 			case d.Valid():
 				k.out.Findings = append(k.out.Findings, Finding{What: Corrupt, Digest: d, Path: path, Detail: "it is not a file"})
-			case (IsLeftover(e.Name()) || top.Name() == partialDir) && info.ModTime().Before(limit):
+			case (IsLeftover(e.Name()) || top.Name() == PartialDir) && info.ModTime().Before(limit):
 				k.out.Findings = append(k.out.Findings, Finding{What: Leftover, Path: path, Size: info.Size(), Detail: "an unfinished file"})
 			}
 		}

@@ -116,6 +116,7 @@ func (c *Cache) storeFiles(ctx context.Context, abs string, todo []DirEntry) err
 		return err
 	}
 	m := newMeter(c.opts.Sink, "cache", "B", 0)
+	m.of = int64(len(todo))
 	var sizes []int64
 	for _, e := range todo {
 		if info, err := os.Stat(join(abs, e.RelPath)); err == nil {
@@ -128,6 +129,7 @@ func (c *Cache) storeFiles(ctx context.Context, abs string, todo []DirEntry) err
 	}
 	defer m.finish()
 	err = each(ctx, c.opts.Jobs, len(todo), func(ctx context.Context, i int) error {
+		defer m.file()
 		return b.storeFile(ctx, join(abs, todo[i].RelPath), todo[i].MD5, m)
 	})
 	// What is stored is worth marking also when another file failed.

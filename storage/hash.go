@@ -213,6 +213,7 @@ func (h *Hasher) filesBy(ctx context.Context, root string, files []found, by fun
 		}
 	}
 	m := newMeter(h.sink, "hash", "B", bytes)
+	m.of = int64(len(todo) + len(fresh))
 	defer m.finish()
 	wait := freshBytes >= worthWaiting && h.state != nil
 	settledFiles := len(todo)
@@ -226,6 +227,7 @@ func (h *Hasher) filesBy(ctx context.Context, root string, files []found, by fun
 		}
 		var err error
 		out[todo[n]], err = by(ctx, join(root, f.rel), f, m)
+		m.file()
 		return err
 	})
 }

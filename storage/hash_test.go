@@ -340,6 +340,32 @@ func TestStateManyWriters(t *testing.T) {
 	}
 }
 
+// TestCheckoutProgress adds and checks out a folder: both count its files.
+func TestCheckoutProgress(t *testing.T) {
+	dir := t.TempDir()
+	tree(t, dir, map[string]string{"a": "aa", "sub/b": "b"})
+	var last event.Event
+	c := OpenCache(t.TempDir(), CacheOptions{Sink: event.Func(func(e event.Event) { last = e })})
+	defer c.Close()
+	hashed, err := c.Hasher().Hash(t.Context(), dir, nil)
+	if err == nil {
+		err = c.Commit(t.Context(), dir, hashed, CommitOptions{NoRelink: true})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := (event.Event{Type: event.Progress, Text: "cache", Done: 3, Total: 3, Unit: "B", Files: 2, Of: 2, Final: true}); last != want {
+		t.Errorf("last event of a commit: %+v", last)
+	}
+	to := filepath.Join(t.TempDir(), "to")
+	if _, err := c.Checkout(t.Context(), to, hashed.Digest, CheckoutOptions{Root: filepath.Dir(to)}); err != nil {
+		t.Fatal(err)
+	}
+	if want := (event.Event{Type: event.Progress, Text: "checkout", Done: 3, Total: 3, Unit: "B", Files: 2, Of: 2, Final: true}); last != want {
+		t.Errorf("last event of a checkout: %+v", last)
+	}
+}
+
 func TestHashProgress(t *testing.T) {
 	dir := t.TempDir()
 	tree(t, dir, map[string]string{"a": strings.Repeat("x", 5<<20), "b": "b"})
@@ -348,7 +374,7 @@ func TestHashProgress(t *testing.T) {
 	if _, err := NewHasher(nil, 1, sink).Hash(t.Context(), dir, nil); err != nil {
 		t.Fatal(err)
 	}
-	want := event.Event{Type: event.Progress, Text: "hash", Done: 5<<20 + 1, Total: 5<<20 + 1, Unit: "B", Final: true}
+	want := event.Event{Type: event.Progress, Text: "hash", Done: 5<<20 + 1, Total: 5<<20 + 1, Unit: "B", Files: 2, Of: 2, Final: true}
 	if last != want {
 		t.Errorf("last event %+v", last)
 	}

@@ -113,6 +113,9 @@ func (o TransferOptions) knownMembers(ctx context.Context, members []Digest, gon
 	var folders []Digest
 	for _, d := range o.Known.Folders() {
 		tree, err := o.Cache.ReadDir(ctx, d)
+		if err != nil && o.Lists != nil && ctx.Err() == nil {
+			tree, err = o.Lists.ReadDir(ctx, d)
+		}
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
 		}

@@ -63,6 +63,16 @@ func TestKnown(t *testing.T) {
 		// The new folder, the known one, the changed file.
 		t.Errorf("push of a changed folder: %+v after %d questions", got, asked)
 	}
+	other := change("from another cache") // which has the new folder only, as with --to-remote
+	apart := backendtest.NewCache(t)
+	if _, err := storage.Fetch(t.Context(), storage.TransferOptions{Cache: apart, Remote: copyOf(t, cache, other), Objects: []storage.Digest{other}}); err != nil {
+		t.Fatal(err)
+	}
+	b := &backendtest.Faulty{Backend: memory}
+	got, err := storage.Push(t.Context(), storage.TransferOptions{Cache: apart, Lists: cache, Remote: b, Objects: []storage.Digest{other}, Jobs: 4, Known: known})
+	if asked := b.Calls(backendtest.Stat) + b.Calls(backendtest.List); err != nil || got.Files != 1 || asked != 3 {
+		t.Errorf("push from another cache: %+v after %d questions, %v", got, asked, err)
+	}
 	third := change("changed again")
 	if got, _ := push(third, nil); got.Files != 1 || got.Dirs != 1 {
 		t.Errorf("push in doubt: %+v", got)
@@ -88,7 +98,7 @@ func TestKnown(t *testing.T) {
 		t.Fatal(err)
 	}
 	there := backendtest.NewCache(t)
-	got, err := storage.Fetch(t.Context(), storage.TransferOptions{Cache: there, Remote: memory, Objects: []storage.Digest{fourth},
+	got, err = storage.Fetch(t.Context(), storage.TransferOptions{Cache: there, Remote: memory, Objects: []storage.Digest{fourth},
 		Known: known, Paths: map[storage.Digest]string{fourth: "data"}})
 	if err != nil || len(got.Missing) != 1 || got.Missing[0].Path != "data/"+tree[5].RelPath {
 		t.Errorf("fetch: %+v, %v", got, err)
@@ -96,4 +106,14 @@ func TestKnown(t *testing.T) {
 	if folders := known.Folders(); len(folders) > 0 {
 		t.Errorf("known folders after a fetch in vain: %v", folders)
 	}
+}
+
+// copyOf is a remote that holds an object of a cache, and its members.
+func copyOf(t *testing.T, c *storage.Cache, d storage.Digest) storage.Backend {
+	t.Helper()
+	b := backendtest.NewMemory()
+	if _, err := storage.Push(t.Context(), storage.TransferOptions{Cache: c, Remote: b, Objects: []storage.Digest{d}}); err != nil {
+		t.Fatal(err)
+	}
+	return b
 }

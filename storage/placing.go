@@ -128,6 +128,7 @@ func (k *checkout) writeAll(ctx context.Context) error {
 		return err
 	}
 	m := newMeter(k.cache.opts.Sink, "checkout", "B", total)
+	m.of = int64(len(todo))
 	defer m.finish()
 	var later settling
 	// Neighbours go together: they are in the same folder.
@@ -142,6 +143,7 @@ func (k *checkout) writeAll(ctx context.Context) error {
 			if err := p.place(ctx, e.MD5, join(k.base, e.RelPath), join(k.abs, e.RelPath)); err != nil {
 				return err
 			}
+			m.file()
 		}
 		return nil
 	})

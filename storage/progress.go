@@ -23,6 +23,7 @@ type meter struct {
 	files, of   int64 // of work in bytes
 	last        time.Time
 	sent        bool
+	step        bool // see event.Event
 }
 
 func newMeter(sink event.Sink, text, unit string, total int64) *meter {
@@ -63,10 +64,10 @@ func (m *meter) event() event.Event {
 func (m *meter) finish() {
 	m.mu.Lock()
 	e := m.event()
-	sent := m.sent
+	sent := m.sent || m.step
 	m.mu.Unlock()
 	if sent {
-		e.Final = true
+		e.Final, e.Step = true, m.step
 		m.sink.Send(e)
 	}
 }
@@ -82,6 +83,17 @@ func NewProgress(sink event.Sink, text string, files, bytes int64) *Progress {
 	m.of = files
 	return &Progress{m}
 }
+
+// NewStep begins a step of work on so many things, 0 where that is not known; unit
+// is their plural noun. The sink may be nil. Finish ends it.
+func NewStep(sink event.Sink, text, unit string, total int) *Progress {
+	m := newMeter(sink, text, unit, int64(total))
+	m.step = true
+	return &Progress{m}
+}
+
+// Add counts things that are done.
+func (p *Progress) Add(n int) { p.m.add(int64(n)) }
 
 // Write counts content.
 func (p *Progress) Write(b []byte) (int, error) { return p.m.Write(b) }

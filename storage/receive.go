@@ -4,38 +4,23 @@ import (
 	"context"
 	"errors"
 	"io"
-	"io/fs"
-	"path/filepath"
 
 	"ctrx/internal/errs"
 	"ctrx/internal/fsx"
 )
 
-// partialDir holds large objects that did not arrive whole, by their digest,
-// each beside the ETag that it had on the remote. It lies among the objects so
-// that a rename reaches them; neither DVC nor ctrx takes what is in it for an
-// object.
-const partialDir = ".ctrx-partial"
-
-// resumeSize is the size in bytes from which on an object that did not arrive
-// whole is kept. A smaller one is sooner got again than found.
-const resumeSize = 16 << 20
-
 // incoming is an object on its way into the cache. It is written to a temporary
 // file and hashed on the way. A large one whose ETag is known goes to
-// partialDir, where a later call finds what came so far.
+// PartialDir, where a later call finds what came so far.
 type incoming struct {
-	b    *batch
-	d    Digest
-	name string
+	b *batch
+	d Digest
+	partial
 
-	head    *[]byte   // content of an object that may turn out to be small
-	size    int       // bytes in head
-	t       *fsx.Temp // nil while all of it is in head
-	sum     *sum
-	sent    int64 // bytes that the disk was asked to take
-	partial bool  // t lies in partialDir
-	etag    string
+	head *[]byte // content of an object that may turn out to be small; all of it while there is no file
+	size int     // bytes in head
+	sum  *sum
+	sent int64 // bytes that the disk was asked to take
 }
 
 // receive stores what fill writes as the object d. Other content is an error of
@@ -46,7 +31,7 @@ func (b *batch) receive(ctx context.Context, d Digest, fill func(in *incoming) e
 	if err != nil {
 		return err
 	}
-	in := &incoming{b: b, d: d, name: name, head: b.cache.hasher.pool.Get().(*[]byte), sum: b.cache.newSum()}
+	in := &incoming{b: b, d: d, partial: partial{root: b.root, name: name, id: string(d)}, head: b.cache.hasher.pool.Get().(*[]byte), sum: b.cache.newSum()}
 	defer b.cache.hasher.pool.Put(in.head)
 	if b.resume {
 		if err := in.find(ctx); err != nil {
@@ -135,51 +120,25 @@ func (in *incoming) Write(p []byte) (int, error) {
 	return n, err
 }
 
-func (in *incoming) partialName() string { return filepath.Join(partialDir, string(in.d)) }
-
-func (in *incoming) etagName() string { return in.partialName() + ".etag" }
-
 // Announce implements Announced: it chooses the place of a large object.
 func (in *incoming) Announce(o Object) {
-	if in.t != nil || !in.b.resume || o.Size < resumeSize || o.ETag == "" {
-		return
+	if in.b.resume {
+		in.keep(o)
 	}
-	r := in.b.root
-	if r.MkdirAll(partialDir, 0o777) != nil {
-		return
-	}
-	t, err := r.Resume(in.name, in.partialName(), 0o666)
-	if err != nil {
-		return // another process is at it
-	}
-	if t.Truncate(0) != nil || r.WriteFile(in.etagName(), []byte(o.ETag), 0o666) != nil {
-		t.Discard()
-		return
-	}
-	in.t, in.partial, in.etag = t, true, o.ETag
 }
 
 // find goes on with what an earlier call has left.
 func (in *incoming) find(ctx context.Context) error {
-	r := in.b.root
-	if _, err := r.Lstat(in.partialName()); err != nil {
+	in.partial.find()
+	if in.t == nil {
 		return nil
 	}
-	etag, err := r.ReadFile(in.etagName())
-	if err != nil || len(etag) == 0 {
-		return nil
-	}
-	t, err := r.Resume(in.name, in.partialName(), 0o666)
-	if err != nil {
-		return nil
-	}
-	in.t, in.partial, in.etag = t, true, string(etag)
 	for {
 		if ctx.Err() != nil {
 			in.t.Keep()
 			return context.Cause(ctx)
 		}
-		if _, err := io.CopyN(in.sum, t, 1<<20); errors.Is(err, io.EOF) {
+		if _, err := io.CopyN(in.sum, in.t, 1<<20); errors.Is(err, io.EOF) {
 			return nil
 		} else if err != nil {
 			in.drop()
@@ -190,32 +149,17 @@ func (in *incoming) find(ctx context.Context) error {
 
 // drop throws away what came so far.
 func (in *incoming) drop() {
-	if in.t != nil {
-		in.t.Discard()
-		in.tidy()
-	}
-	in.t, in.partial, in.etag, in.sum, in.size, in.sent = nil, false, "", in.b.cache.newSum(), 0, 0
+	in.partial.drop()
+	in.sum, in.size, in.sent = in.b.cache.newSum(), 0, 0
 }
 
 // leave ends a failed attempt: what a later one can go on with stays.
 func (in *incoming) leave(ctx context.Context, err error) {
-	if in.t == nil {
-		return
-	}
-	kind := errs.KindOf(err)
-	if in.partial && (ctx.Err() != nil || IsTransient(err) || kind == errs.Auth || kind == errs.Unreachable) {
+	switch {
+	case in.t == nil:
+	case in.resumable(ctx, err):
 		in.t.Keep()
-		return
-	}
-	in.drop()
-}
-
-// tidy removes what only a partial object needs.
-func (in *incoming) tidy() {
-	if !in.partial {
-		return
-	}
-	if err := in.b.root.Remove(in.etagName()); err == nil || errors.Is(err, fs.ErrNotExist) {
-		_ = in.b.root.Remove(partialDir) // fails while there are others
+	default:
+		in.drop()
 	}
 }

@@ -22,7 +22,7 @@ func (e *NoSpaceError) Error() string {
 	if e.Need <= e.Free {
 		return fmt.Sprintf("not enough room in the cache %s: %d files are to be stored, the file system can make %d", e.Dir, e.NeedFiles, e.FreeFiles)
 	}
-	return fmt.Sprintf("not enough space for the cache %s: %s are needed, %s are free", e.Dir, size(e.Need), size(e.Free))
+	return fmt.Sprintf("not enough space for the cache %s: %s are needed, %s are free", e.Dir, SizeText(e.Need), SizeText(e.Free))
 }
 
 // Kind is Failed.
@@ -33,7 +33,8 @@ func (e *NoSpaceError) Hint() string {
 	return "free some space (`ctrx gc -w` removes what no file of the workspace needs), or put the cache on another disk: `ctrx cache dir PATH`; nothing was changed"
 }
 
-func size(n int64) string {
+// SizeText is a number of bytes for people.
+func SizeText(n int64) string {
 	if n < 1<<20 {
 		return fmt.Sprintf("%d bytes", n)
 	}

@@ -29,6 +29,8 @@ type TransferOptions struct {
 	CheckMembers bool
 	// Known spares Push and Status questions about members of folders; may be nil.
 	Known *Known
+	// Lists is where the lists of Known's folders are, beside Cache; may be nil.
+	Lists *Cache
 	// Name is that of the remote, for messages.
 	Name string
 	// Paths says which path each of Objects is for, for messages; may be nil.

@@ -17,6 +17,7 @@ type Event struct {
 	Files int64  // Progress in bytes: files done so far
 	Of    int64  // Progress in bytes: files in all; 0 when not counted
 	Final bool   // Progress: the work ended
+	Step  bool   // Progress, Final: the work was a step that is worth a line where there are no bars
 }
 
 // Type tells events apart.

@@ -6,26 +6,27 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"strings"
 
 	"golang.org/x/sync/errgroup"
 
 	"ctrx/internal/errs"
+	"ctrx/internal/fsx"
 	"ctrx/storage"
 )
 
 // downloadJobs is how many files come at a time where nobody says.
 const downloadJobs = 16
 
-// Download writes what lies at the place, which is not on this machine, to the
-// path to: a file, or a folder with all that is in it. Nothing being there is an
-// error that wraps fs.ErrNotExist. What a failure leaves at the path is the
-// caller's to remove.
-func (p Place) Download(ctx context.Context, acc Access, to string, jobs int) error {
+// Download writes what lies at the place, which is not on this machine, to a path
+// below root: a file, or a folder with all that is in it. Nothing being there is
+// an error that wraps fs.ErrNotExist. What a failure leaves at the path is the
+// caller's to remove. Large files that did not arrive whole stay below root, where
+// a later call with the same place and root goes on (storage.Download).
+func (p Place) Download(ctx context.Context, acc Access, root *fsx.Root, to string, jobs int) error {
 	if p.isWeb() {
-		return p.downloadWeb(ctx, acc, to)
+		return p.downloadWeb(ctx, acc, root, to)
 	}
 	b, key, err := p.store(ctx, acc)
 	if err != nil {
@@ -36,7 +37,7 @@ func (p Place) Download(ctx context.Context, acc Access, to string, jobs int) er
 		if size, err := b.Stat(ctx, key); err == nil {
 			progress := storage.NewProgress(acc.Sink, "download", 1, size)
 			defer progress.Finish()
-			return getTo(ctx, b, key, to, progress)
+			return p.getTo(ctx, b, key, storage.DownloadOptions{Root: root, Name: to, Progress: progress})
 		} else if !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
@@ -61,10 +62,12 @@ func (p Place) Download(ctx context.Context, acc Access, to string, jobs int) er
 	g.SetLimit(jobs)
 	for _, f := range files {
 		name := filepath.Join(to, filepath.FromSlash(f.Path))
-		if err := os.MkdirAll(filepath.Dir(name), 0o777); err != nil {
-			return err
+		if err := root.MkdirAll(filepath.Dir(name), 0o777); err != nil {
+			return errors.Join(err, g.Wait())
 		}
-		g.Go(func() error { return getTo(gctx, b, strings.TrimPrefix(key+"/"+f.Path, "/"), name, progress) })
+		g.Go(func() error {
+			return p.getTo(gctx, b, strings.TrimPrefix(key+"/"+f.Path, "/"), storage.DownloadOptions{Root: root, Name: name, Progress: progress})
+		})
 	}
 	return g.Wait()
 }
@@ -94,20 +97,13 @@ func members(ctx context.Context, b storage.Backend, key string) ([]Listed, erro
 }
 
 // getTo writes an object to a new file.
-func getTo(ctx context.Context, b storage.Backend, key, to string, progress *storage.Progress) error {
-	defer progress.File()
-	return writeNew(to, func(w io.Writer) error { return b.Get(ctx, key, io.MultiWriter(w, progress)) })
+func (p Place) getTo(ctx context.Context, b storage.Backend, key string, o storage.DownloadOptions) error {
+	defer o.Progress.File()
+	o.ID = p.Config["endpointurl"] + " " + p.URL + " " + key
+	return storage.Download(ctx, o, storage.SourceOf(b, key))
 }
 
-func writeNew(to string, write func(io.Writer) error) error {
-	f, err := os.OpenFile(to, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o666)
-	if err != nil {
-		return err
-	}
-	return errors.Join(write(f), f.Close())
-}
-
-func (p Place) downloadWeb(ctx context.Context, acc Access, to string) error {
+func (p Place) downloadWeb(ctx context.Context, acc Access, root *fsx.Root, to string) error {
 	client, u, err := p.web(acc)
 	if err != nil {
 		return err
@@ -115,8 +111,9 @@ func (p Place) downloadWeb(ctx context.Context, acc Access, to string) error {
 	defer client.Close()
 	progress := storage.NewProgress(acc.Sink, "download", 1, 0)
 	defer progress.Finish()
-	return writeNew(to, func(w io.Writer) error {
-		_, err := client.Get(ctx, u, io.MultiWriter(w, progress))
-		return err
-	})
+	return storage.Download(ctx, storage.DownloadOptions{Root: root, Name: to, ID: u.String(), Progress: progress},
+		func(ctx context.Context, etag string, offset int64, w io.Writer) error {
+			_, err := client.GetFrom(ctx, u, etag, offset, w)
+			return err
+		})
 }

@@ -184,12 +184,7 @@ func (l *uploadLog) close() {
 // sweepUploads takes back uploads to this bucket that nobody went on with since
 // before.
 func (b *Backend) sweepUploads(ctx context.Context, before time.Time) {
-	files, _ := filepath.Glob(filepath.Join(b.journal, "*"+uploadSuffix))
-	for _, name := range files {
-		info, err := os.Stat(name)
-		if err != nil || !info.ModTime().Before(before) {
-			continue
-		}
+	for _, name := range journalsIn(b.journal, before) {
 		l, err := lockUploadLog(name)
 		if err != nil || l == nil {
 			continue

@@ -243,6 +243,33 @@ func TestForgottenUpload(t *testing.T) {
 	held.close()
 	log.take(&log.parts)
 
+	sweeper := open(t, remoteConfig(url))
+	sweeper.Journal(dir)
+	hour := time.Now().Add(-time.Hour)
+	if left, err := sweeper.Leftovers(t.Context(), hour); err != nil || len(left) > 0 {
+		t.Errorf("left behind a moment ago: %v, %v", left, err)
+	}
+	day := time.Now().Add(-2 * abandonedAfter)
+	if err := os.Chtimes(name, day, day); err != nil {
+		t.Fatal(err)
+	}
+	left, err := sweeper.Leftovers(t.Context(), hour)
+	if err != nil || len(left) != 1 || left[0].Key != "some/prefix/runs/x" || left[0].Size != size {
+		t.Fatalf("left behind a day ago: %v, %v", left, err)
+	}
+	elsewhere := remoteConfig(url)
+	elsewhere["url"] = "s3://another/bucket"
+	foreign := open(t, elsewhere)
+	foreign.Journal(dir)
+	if of, err := foreign.Leftovers(t.Context(), hour); err != nil || len(of) > 0 {
+		t.Errorf("of another bucket: %v, %v", of, err)
+	}
+	if err := sweeper.Sweep(t.Context(), left[0].Key); err != nil {
+		t.Fatal(err)
+	}
+	again("swept", "123")
+
+	name = interrupted()
 	old := time.Now().Add(-2 * staleAfter)
 	if err := os.Chtimes(name, old, old); err != nil {
 		t.Fatal(err)

@@ -25,6 +25,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/pkg/sftp"
 	"golang.org/x/sync/errgroup"
@@ -310,7 +311,7 @@ func (b *Backend) List(ctx context.Context, prefix string) iter.Seq2[storage.Obj
 		if !fs.ValidPath(top) {
 			return
 		}
-		l := lister{b: b, prefix: prefix, yield: yield}
+		l := lister{b: b, prefix: prefix, yield: yield, take: func(info fs.FileInfo) bool { return !fsx.IsTemp(info.Name()) }}
 		if err := l.walk(ctx, top); err != nil {
 			yield(storage.Object{}, fmt.Errorf("list %s: %w", prefix, b.explain(err)))
 		}
@@ -320,8 +321,27 @@ func (b *Backend) List(ctx context.Context, prefix string) iter.Seq2[storage.Obj
 type lister struct {
 	b      *Backend
 	prefix string
+	take   func(fs.FileInfo) bool // of the files, these
 	yield  func(storage.Object, error) bool
 }
+
+// Leftovers implements storage.Sweeper.
+func (b *Backend) Leftovers(ctx context.Context, before time.Time) ([]storage.Object, error) {
+	var out []storage.Object
+	l := lister{b: b,
+		take: func(info fs.FileInfo) bool { return storage.IsLeftover(info.Name()) && info.ModTime().Before(before) },
+		yield: func(o storage.Object, _ error) bool {
+			out = append(out, o)
+			return true
+		}}
+	if err := l.walk(ctx, "."); err != nil {
+		return nil, fmt.Errorf("look for leftovers: %w", b.explain(err))
+	}
+	return out, nil
+}
+
+// Sweep removes a leftover.
+func (b *Backend) Sweep(ctx context.Context, key string) error { return b.Delete(ctx, key) }
 
 // walk reads the folders below top, several at a time.
 func (l *lister) walk(ctx context.Context, top string) error {
@@ -350,7 +370,7 @@ func (l *lister) walk(ctx context.Context, top string) error {
 					if sub := key + "/"; strings.HasPrefix(sub, l.prefix) || strings.HasPrefix(l.prefix, sub) {
 						todo = append(todo, key)
 					}
-				} else if strings.HasPrefix(key, l.prefix) && info.Mode().IsRegular() && !fsx.IsTemp(info.Name()) && storage.CheckKey(key) == nil {
+				} else if strings.HasPrefix(key, l.prefix) && info.Mode().IsRegular() && l.take(info) && storage.CheckKey(key) == nil {
 					if !l.yield(storage.Object{Key: key, Size: info.Size()}, nil) {
 						return nil
 					}

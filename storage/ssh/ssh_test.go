@@ -90,6 +90,39 @@ func TestSameLayout(t *testing.T) {
 	}
 }
 
+// TestLeftovers has what a dead upload left seen and removed, and nothing else.
+func TestLeftovers(t *testing.T) {
+	t.Parallel()
+	s, dir := start(t), t.TempDir()
+	b := open(t, s, dir)
+	if err := b.Put(t.Context(), "files/md5/d4/1d8cd98f00b204e9800998ecf8427e", strings.NewReader(""), 0); err != nil {
+		t.Fatal(err)
+	}
+	const dead, fresh = "files/md5/d4/.ctrx-0123456789abcdef.tmp", "files/md5/d4/.ctrx-fedcba9876543210.tmp"
+	old := time.Now().Add(-48 * time.Hour)
+	for _, key := range []string{dead, fresh} {
+		if err := os.WriteFile(filepath.Join(dir, key), []byte("part"), 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Chtimes(filepath.Join(dir, dead), old, old); err != nil {
+		t.Fatal(err)
+	}
+	left, err := b.Leftovers(t.Context(), time.Now().Add(-time.Hour))
+	if err != nil || len(left) != 1 || left[0].Key != dead || left[0].Size != 4 {
+		t.Fatalf("%v, %v", left, err)
+	}
+	if err := b.Sweep(t.Context(), dead); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Lstat(filepath.Join(dir, dead)); err == nil {
+		t.Error("it is still there")
+	}
+	if _, err := os.Lstat(filepath.Join(dir, fresh)); err != nil {
+		t.Errorf("what an upload may be writing to: %v", err)
+	}
+}
+
 // TestReconnects cuts the connection before and in the middle of calls.
 func TestReconnects(t *testing.T) {
 	s := start(t)

@@ -262,7 +262,15 @@ func (c *Client) ask(ctx context.Context, method string, u *url.URL) (*http.Resp
 // download that breaks off goes on at the byte where it was if the server names
 // versions of the content (by an ETag) and gives parts.
 func (c *Client) Get(ctx context.Context, u *url.URL, w io.Writer) (int64, error) {
-	d := download{c: c, u: u, w: w}
+	return c.GetFrom(ctx, u, "", 0, w)
+}
+
+// GetFrom writes the content from a byte on, of the version that etag names as
+// Announce told it (storage.Announced). A server that has another one now, or
+// gives no parts, is an error that wraps storage.ErrReplaced. It gives the size
+// of the whole in bytes.
+func (c *Client) GetFrom(ctx context.Context, u *url.URL, etag string, offset int64, w io.Writer) (int64, error) {
+	d := download{c: c, u: u, w: w, done: offset, etag: etag}
 	for n := 0; ; n++ {
 		before := d.done
 		err := d.run(ctx)
@@ -302,11 +310,14 @@ func (d *download) run(ctx context.Context) error {
 		return err
 	}
 	if d.done > 0 && (resp.StatusCode != http.StatusPartialContent || !strings.HasPrefix(resp.Header.Get("Content-Range"), fmt.Sprintf("bytes %d-", d.done))) {
-		return errs.New(errs.Failed, "%s: the connection broke after %d bytes, and the server does not give the rest", plain(d.u), d.done)
+		return errs.New(errs.Failed, "%s: the connection broke after %d bytes, and the server does not give the rest: %w", plain(d.u), d.done, storage.ErrReplaced)
 	}
 	if d.done == 0 {
 		if tag := resp.Header.Get("ETag"); strings.HasPrefix(tag, `"`) {
 			d.etag = tag
+		}
+		if a, ok := d.w.(storage.Announced); ok {
+			a.Announce(storage.Object{Size: resp.ContentLength, ETag: d.etag})
 		}
 	}
 	return d.copy(ctx, resp, beat)

@@ -79,6 +79,18 @@ func (b *Backend) Get(ctx context.Context, key string, w io.Writer) error {
 	return nil
 }
 
+// GetFrom implements storage.Ranger.
+func (b *Backend) GetFrom(ctx context.Context, key, etag string, offset int64, w io.Writer) error {
+	u, err := b.address(ctx, key)
+	if err == nil {
+		_, err = b.client.GetFrom(ctx, u, etag, offset, w)
+	}
+	if err != nil {
+		return fmt.Errorf("get %s from byte %d: %w", key, offset, err)
+	}
+	return nil
+}
+
 // Put stores an object, and asks the server afterwards what it has: the answer
 // to an upload means little on a server that is not made for it. The content is
 // read twice, since it is checked before any of it leaves.

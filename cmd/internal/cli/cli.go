@@ -67,9 +67,11 @@ type app struct {
 	cd      string
 	quiet   bool
 	verbose bool
-	json    bool // set by commands that have --json
-	settles bool // the command also looks after MLflow runs that lost their process
-	printer *printer
+
+	waitForLock bool
+	json        bool // set by commands that have --json
+	settles     bool // the command also looks after MLflow runs that lost their process
+	printer     *printer
 }
 
 // Main runs one command line and gives the exit code.
@@ -127,6 +129,7 @@ func (a *app) newRoot() *cobra.Command {
 	})
 	pf := root.PersistentFlags()
 	pf.StringVar(&a.cd, "cd", "", "run as if ctrx was started in this `folder`")
+	pf.BoolVar(&a.waitForLock, "wait-for-lock", false, "wait as long as another process works on the project")
 	pf.BoolVarP(&a.quiet, "quiet", "q", false, "print results and errors only")
 	pf.BoolVarP(&a.verbose, "verbose", "v", false, "accepted for DVC's sake: there is nothing more to print")
 	root.AddCommand(
@@ -138,6 +141,7 @@ func (a *app) newRoot() *cobra.Command {
 		a.metricsCommand(), a.paramsCommand(), a.plotsCommand(), a.expCommand(), a.queueCommand(), a.runsCommand(), a.trackingCommand(), a.serverCommand(), a.uiCommand(),
 		a.versionCommand(), a.doctorCommand(), a.genCommand(), exitCodesTopic(),
 	)
+	addShellFlag(root)
 	setUsageErrors(root)
 	return root
 }
@@ -203,7 +207,7 @@ func (a *app) changeDir() error {
 
 // project opens the project of the working folder and runs f with it.
 func (a *app) project(ctx context.Context, f func(*pipeline.Project) error) error {
-	p, err := pipeline.Open(ctx, pipeline.OpenOptions{Dir: a.Dir, Args: a.args, Env: a.Env, Sink: a.printer, Now: a.Now, Ask: a.ask()})
+	p, err := pipeline.Open(ctx, pipeline.OpenOptions{Dir: a.Dir, Args: a.args, Env: a.Env, Sink: a.printer, Now: a.Now, Ask: a.ask(), WaitForLock: a.waitForLock})
 	if err != nil {
 		return err
 	}

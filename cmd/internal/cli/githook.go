@@ -102,7 +102,7 @@ func (a *app) mergeDriverCommand() *cobra.Command {
 			if o.Ancestor == "" || o.Our == "" || o.Their == "" {
 				return errs.Hint(errs.New(errs.Usage, "--ancestor, --our and --their are needed: Git gives them"), "ctrx install")
 			}
-			o.Open = pipeline.OpenOptions{Dir: a.Dir, Args: a.args, Env: a.Env, Sink: a.printer, Now: a.Now, Ask: a.ask()}
+			o.Open = pipeline.OpenOptions{Dir: a.Dir, Args: a.args, Env: a.Env, Sink: a.printer, Now: a.Now, Ask: a.ask(), WaitForLock: a.waitForLock}
 			return pipeline.MergeDriver(c.Context(), o)
 		},
 	}

@@ -66,7 +66,7 @@ func (a *app) listCommand() *cobra.Command {
 func cells(e pipeline.ListEntry, name string, size, hash bool) []string {
 	var row []string
 	if size {
-		text := "-"
+		text := ""
 		if e.Size > 0 || e.Size == 0 && !e.IsDir {
 			text = byteSize(e.Size)
 		}
@@ -162,7 +162,7 @@ func (a *app) duCommand() *cobra.Command {
 				for i, u := range all {
 					rows[i] = []string{byteSize(u.Size), u.Path}
 				}
-				a.printColumns(rows, true)
+				a.printColumns(rows, false)
 				return nil
 			})
 		},

@@ -56,7 +56,14 @@ func TestProgressLines(t *testing.T) {
 	if err.String() != want || out.Len() > 0 {
 		t.Errorf("printed %q and %q", err.String(), out.String())
 	}
+	send(0, event.Event{Text: "remove", Unit: "objects", Done: 3, Total: 3, Final: true, Step: true})
+	send(0, event.Event{Text: "remove", Unit: "objects", Done: 2, Total: 3, Final: true, Step: true})
+	want += "remove: 3 objects\nremove: 2 of 3 objects\n"
+	if err.String() != want {
+		t.Errorf("after steps: %q", err.String())
+	}
 	p.app.quiet = true
+	send(0, event.Event{Text: "remove", Unit: "objects", Done: 3, Total: 3, Final: true, Step: true})
 	send(0, event.Event{Text: "push", Unit: "B"})
 	send(time.Minute, event.Event{Text: "push", Unit: "B", Done: 1})
 	if err.String() != want {

@@ -19,18 +19,30 @@ type plainWork struct {
 	from        int64 // what was done when it was first heard of
 }
 
-// progressLine prints a line about work that takes long.
+// progressLine prints a line about work that takes long, and about the end of a
+// step.
 func (p *printer) progressLine(e event.Event) {
 	w, now := p.plain[e.Text], p.now()
 	switch {
 	case e.Final:
 		delete(p.plain, e.Text)
+		if e.Step {
+			fmt.Fprintln(p.err, stepText(e))
+		}
 	case w == nil:
 		p.plain[e.Text] = &plainWork{began: now, last: now, from: e.Done}
 	case now.Sub(w.last) >= plainEvery:
 		w.last = now
 		fmt.Fprintln(p.err, progressText(e, e.Done-w.from, now.Sub(w.began)))
 	}
+}
+
+// stepText says what a step that ended did.
+func stepText(e event.Event) string {
+	if e.Total > 0 && e.Done != e.Total {
+		return fmt.Sprintf("%s: %d of %d %s", e.Text, e.Done, e.Total, e.Unit)
+	}
+	return fmt.Sprintf("%s: %d %s", e.Text, e.Done, e.Unit)
 }
 
 // progressText says how far work is: files, bytes, rate, time left. moved was

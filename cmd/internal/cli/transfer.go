@@ -49,7 +49,7 @@ func (a *app) pushCommand() *cobra.Command {
 		},
 	}
 	transferFlags(c, &t)
-	c.Flags().BoolVar(&t.Glob, "glob", false, "targets are patterns of stage names")
+	c.Flags().BoolVar(&t.Glob, "glob", false, "targets are patterns of paths")
 	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	noIndexFlag(c, &t)
 	return c
@@ -69,6 +69,8 @@ func (a *app) fetchCommand() *cobra.Command {
 		},
 	}
 	transferFlags(c, &t)
+	c.Flags().Int64Var(&t.MaxSize, "max-size", 0, "leave out files and folders of this many `bytes` or more")
+	c.Flags().StringArrayVar(&t.Types, "type", nil, "only data of a `type`: metrics or plots; may be repeated")
 	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return c
 }
@@ -123,6 +125,7 @@ func (a *app) pullCommand() *cobra.Command {
 	}
 	transferFlags(c, &t)
 	c.Flags().BoolVarP(&force, "force", "f", false, "overwrite files whose content is not in the cache")
+	c.Flags().BoolVar(&t.Glob, "glob", false, "targets are patterns of paths")
 	c.Flags().BoolVar(&allowMissing, "allow-missing", false, "skip data that is nowhere to be found")
 	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return c

@@ -50,3 +50,24 @@ func exitCodesTopic() *cobra.Command {
 	b.WriteString("\nAny other code is a failure too.")
 	return &cobra.Command{Use: "exit-codes", Short: "What the exit codes mean", Long: b.String()}
 }
+
+// addShellFlag lets the completion command take its shell as DVC's does: by -s.
+func addShellFlag(root *cobra.Command) {
+	root.InitDefaultCompletionCmd()
+	c, _, err := root.Find([]string{"completion"})
+	if err != nil || c == root {
+		return
+	}
+	shell := c.Flags().StringP("shell", "s", "", "print the script for this `shell`")
+	c.Args = cobra.NoArgs
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		if *shell == "" {
+			return c.Help()
+		}
+		sub, rest, err := c.Find([]string{*shell})
+		if err != nil || sub == c || len(rest) > 0 {
+			return errs.Hint(errs.New(errs.Usage, "argument -s/--shell: invalid choice: '%s'", *shell), "ctrx completion --help lists the shells")
+		}
+		return sub.RunE(sub, nil)
+	}
+}
