@@ -1,0 +1,254 @@
+package main
+
+import (
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// pointCommand is a data command of which each publish point is looked at.
+type pointCommand struct {
+	name   string
+	before [][]string // ctrx commands; WRITE NAME TEXT, REMOVE NAME... and CONFIG change files
+	args   []string
+	points []string // that must be among what it changes
+	// again tells the next command, where it is not the same.
+	again []string
+	// over lets the next command say that there is nothing left to do.
+	over bool
+}
+
+// pointCommands are all data commands that write, each in a project with a file
+// raw.bin, a folder many, a stage and a remote.
+var pointCommands = []pointCommand{
+	{name: "add", args: []string{"add", "raw.bin", "many"}, points: []string{
+		"create project/.dvc/cache/files/md5/XX/TMP", "write project/.dvc/cache/files/md5/XX/TMP", "rename project/.dvc/cache/files/md5/OBJECT", "sync project/.dvc/cache/files/md5",
+		"chmod project/.dvc/cache/files/md5/OBJECT", "rename project/.dvc/cache/files/md5/OBJECT.dir", "chmod project/.dvc/cache/files/md5/OBJECT.dir",
+		"rename project/.gitignore", "rename project/raw.bin.dvc", "rename project/many.dvc"}},
+	{name: "add what changed", before: [][]string{{"add", "-q", "raw.bin", "many"}, {"WRITE", "many/1", "new"}, {"WRITE", "many/sub/2", "new too"}}, args: []string{"add", "many"},
+		points: []string{"rename project/.dvc/cache/files/md5/OBJECT", "rename project/many.dvc"}},
+	{name: "add with links", before: [][]string{{"config", "cache.type", "hardlink"}}, args: []string{"add", "raw.bin", "many"},
+		points: []string{"rename project/raw.bin", "rename project/many/1", "rename project/many.dvc"}},
+	{name: "commit", before: [][]string{{"add", "-q", "raw.bin", "many"}, {"repro", "-q"}, {"WRITE", "many/1", "new"}, {"WRITE", "made", "by hand"}}, args: []string{"commit", "-f"},
+		points: []string{"rename project/.dvc/cache/files/md5/OBJECT", "rename project/many.dvc", "rename project/dvc.lock"}},
+	{name: "push", before: [][]string{{"add", "-q", "raw.bin", "many"}}, args: []string{"push"}, points: []string{
+		"rename store/files/md5/OBJECT", "rename store/files/md5/OBJECT.dir", "chmod store/files/md5/OBJECT"}},
+	{name: "fetch", before: [][]string{{"add", "-q", "raw.bin", "many"}, {"push", "-q"}, {"REMOVE", ".dvc/cache"}}, args: []string{"fetch"},
+		points: []string{"rename project/.dvc/cache/files/md5/OBJECT", "rename project/.dvc/cache/files/md5/OBJECT.dir", "chmod project/.dvc/cache/files/md5/OBJECT"}},
+	{name: "checkout", before: [][]string{{"add", "-q", "raw.bin", "many"}, {"COPY", "many.dvc", "kept"}, {"WRITE", "many/1", "new"}, {"WRITE", "many/more", "new too"}, {"add", "-q", "many"}, {"COPY", "kept", "many.dvc"}, {"REMOVE", "raw.bin"}},
+		args: []string{"checkout"}, points: []string{"rename project/raw.bin", "rename project/many/1", "unlink project/many/more"}},
+	{name: "checkout --relink", before: [][]string{{"add", "-q", "raw.bin", "many"}, {"config", "cache.type", "hardlink"}}, args: []string{"checkout", "--relink"},
+		points: []string{"link project/TMP", "rename project/raw.bin", "rename project/many/1"}},
+	{name: "gc", before: append([][]string{{"push", "-q"}}, oldData...), args: []string{"gc", "-q", "-w", "-f"}, points: []string{
+		"rename project/.dvc/tmp/ctrx/trash/TIME/md5/OBJECT", "rename project/.dvc/tmp/ctrx/trash/TIME/md5/OBJECT.dir"}},
+	{name: "gc --cloud", before: append(slices.Clone(oldData), []string{"push", "-q"}), args: []string{"gc", "-q", "-w", "-c", "-f"}, points: []string{
+		"rename project/.dvc/tmp/ctrx/trash/TIME/md5/OBJECT", "unlink store/files/md5/OBJECT"}},
+	{name: "gc --purge", before: oldData, args: []string{"gc", "-q", "-w", "-f", "--purge"}, points: []string{"unlink project/.dvc/cache/files/md5/OBJECT"}},
+	{name: "gc --undo", before: append(slices.Clone(oldData), []string{"gc", "-q", "-w", "-f"}), args: []string{"gc", "-q", "--undo"}, points: []string{"rename project/.dvc/cache/files/md5/OBJECT"}},
+	{name: "import-url", before: [][]string{{"WRITE", "../source/a", "one"}, {"WRITE", "../source/b", "two"}}, args: []string{"import-url", "-q", "../source", "imported"}, again: []string{"import-url", "-q", "-f", "../source", "imported"},
+		points: []string{"rename project/.dvc/cache/files/md5/OBJECT", "rename project/imported.dvc"}},
+	{name: "remove", before: [][]string{{"config", "cache.type", "hardlink"}, {"add", "-q", "raw.bin", "many"}}, args: []string{"remove", "raw.bin.dvc", "many.dvc"}, over: true,
+		points: []string{"rename project/raw.bin", "rename project/many/1", "unlink project/raw.bin.dvc", "unlink project/many.dvc", "rename project/.gitignore"}},
+	{name: "remove --outs", before: [][]string{{"add", "-q", "raw.bin", "many"}}, args: []string{"remove", "--outs", "raw.bin.dvc", "many.dvc"}, over: true,
+		points: []string{"unlink project/raw.bin", "unlink project/many/1", "unlink project/many", "unlink project/raw.bin.dvc"}},
+	{name: "move a file", before: [][]string{{"add", "-q", "raw.bin", "many"}}, args: []string{"move", "raw.bin", "below/moved.bin"}, over: true,
+		points: []string{"rename project/below/moved.bin", "rename project/below/moved.bin.dvc", "unlink project/raw.bin.dvc"}},
+	{name: "move a folder", before: [][]string{{"add", "-q", "raw.bin", "many"}, {"WRITE", "many/1", "changed"}}, args: []string{"move", "many", "moved"}, over: true,
+		points: []string{"rename project/moved", "rename project/moved.dvc", "unlink project/many.dvc"}},
+	{name: "unprotect", before: [][]string{{"config", "cache.type", "hardlink"}, {"add", "-q", "raw.bin", "many"}}, args: []string{"unprotect", "raw.bin", "many"},
+		points: []string{"write project/TMP", "rename project/raw.bin", "rename project/many/1"}},
+}
+
+// oldData makes objects that the work tree no longer needs.
+var oldData = [][]string{{"add", "-q", "raw.bin", "many"}, {"WRITE", "many/1", "new"}, {"WRITE", "raw.bin", "other"}, {"add", "-q", "raw.bin", "many"}}
+
+// newPointProject makes a project as small as it can be with every kind of
+// object: one that is flushed by itself, small ones, a folder.
+func newPointProject(t *testing.T) *crashProject {
+	t.Helper()
+	p := &crashProject{top: t.TempDir()}
+	p.dir = filepath.Join(p.top, "project")
+	writeFiles(t, p.dir, map[string]string{"many/1": "one", "many/sub/2": "two", "many/3": "two",
+		"dvc.yaml": "stages:\n  make:\n    cmd: echo made > made\n    outs: [made]\n"})
+	check(t, os.WriteFile(filepath.Join(p.dir, "raw.bin"), nil, 0o666))
+	check(t, os.Truncate(filepath.Join(p.dir, "raw.bin"), 9<<20))
+	p.git(t, "init", "-q", "-b", "main")
+	p.mustRun(t, "init", "-q")
+	p.mustRun(t, "config", "core.analytics", "false")
+	p.mustRun(t, "remote", "add", "-q", "-d", "store", "../store")
+	check(t, os.MkdirAll(filepath.Join(p.top, "store"), 0o777))
+	return p
+}
+
+// prepare carries out steps of pointCommand.before.
+func (p *crashProject) prepare(t *testing.T, steps [][]string) {
+	t.Helper()
+	for _, args := range steps {
+		switch args[0] {
+		case "WRITE":
+			writeFiles(t, p.dir, map[string]string{args[1]: args[2]})
+		case "COPY":
+			data, err := os.ReadFile(filepath.Join(p.dir, args[1]))
+			check(t, err)
+			writeFiles(t, p.dir, map[string]string{args[2]: string(data)})
+		case "REMOVE":
+			check(t, os.RemoveAll(filepath.Join(p.dir, args[1])))
+		default:
+			p.mustRun(t, args...)
+		}
+	}
+}
+
+// TestKilledAtEachPoint ends each data command with SIGKILL at each kind of
+// change that it makes to a file: the first time and the last time it makes it.
+// What is left must be sound, no content may be gone that was there before, and
+// the same command must come to the result that it comes to undisturbed.
+func TestKilledAtEachPoint(t *testing.T) {
+	needTracing(t)
+	for _, c := range pointCommands {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			template := newPointProject(t)
+			template.prepare(t, c.before)
+			want, changes := c.undisturbed(t, template)
+			for _, at := range killPoints(changes) {
+				p := template.copy(t)
+				kept := p.contents(t)
+				r := tracedRun{top: p.top, killAt: func(now change) bool { return now == at }}
+				r.run(t, p.command(t, "ctrx", c.args...))
+				what := "killed before " + at.String()
+				if !r.killed {
+					if at.nth == 1 { // how often something is done may differ, that it is done may not
+						t.Errorf("%s: it ended with %d before that\n%s", what, r.code, r.output)
+					}
+					continue
+				}
+				p.sound(t, what, c, kept)
+				p.goesOn(t, what, c, want)
+			}
+			t.Logf("killed at: %s", strings.Join(names(killPoints(changes)), ", "))
+		})
+	}
+}
+
+// undisturbed gives the state that the command leaves when nothing happens, and
+// the changes on the way.
+func (c pointCommand) undisturbed(t *testing.T, template *crashProject) (map[string]string, []change) {
+	t.Helper()
+	p := template.copy(t)
+	r := tracedRun{top: p.top}
+	r.run(t, p.command(t, "ctrx", c.args...))
+	if r.code != 0 {
+		t.Fatalf("%v ends with %d\n%s", c.args, r.code, r.output)
+	}
+	seen := names(r.changes)
+	for _, point := range c.points {
+		if !slices.Contains(seen, point) {
+			t.Errorf("%v does not %s, but:\n%s", c.args, point, strings.Join(slices.Compact(slices.Sorted(slices.Values(seen))), "\n"))
+		}
+	}
+	return p.pointState(t), r.changes
+}
+
+func names(changes []change) []string {
+	out := make([]string, len(changes))
+	for i, c := range changes {
+		out[i] = c.String()
+	}
+	return out
+}
+
+// killPoints are the first and the last change of each kind.
+func killPoints(changes []change) []change {
+	last := map[string]change{}
+	for _, c := range changes {
+		last[c.String()] = c
+	}
+	var out []change
+	for _, c := range changes {
+		if c.nth == 1 || c == last[c.String()] {
+			out = append(out, c)
+		}
+	}
+	return out
+}
+
+// pointState is state without what a dead process may leave.
+func (p *crashProject) pointState(t *testing.T) map[string]string {
+	t.Helper()
+	s := p.state(t)
+	maps.DeleteFunc(s, func(name, _ string) bool { return isTemporary(name) || strings.HasPrefix(name, ".home/") })
+	return s
+}
+
+// contents are the hashes of all content below top, of the user's files, of the
+// cache, of the trash and of the remote.
+func (p *crashProject) contents(t *testing.T) map[string]string {
+	t.Helper()
+	found := map[string]string{}
+	for name, path := range filesBelow(t, p.top) {
+		if strings.HasPrefix(name, "project/.git/") || strings.HasPrefix(name, "project/.dvc/tmp/") && !strings.Contains(name, "/trash/") || isTemporary(name) {
+			continue
+		}
+		data, err := os.ReadFile(path)
+		check(t, err)
+		found[sumOf(string(data))] = name
+	}
+	return found
+}
+
+// sound looks at what is left of a command that was ended.
+func (p *crashProject) sound(t *testing.T, what string, c pointCommand, kept map[string]string) {
+	t.Helper()
+	if got := runCtrx(t, p.dir, []string{"fsck", "--remote", "store"}); got.Code != 0 && !p.lacked(c) {
+		t.Errorf("%s: fsck ends with %d\n%s", what, got.Code, got.Output)
+	}
+	p.checkObjects(t, what, filepath.Join(p.dir, ".dvc/cache/files/md5"))
+	p.checkObjects(t, what, filepath.Join(p.top, "store/files/md5"))
+	if strings.Contains(c.name, "purge") || strings.Contains(c.name, "cloud") {
+		return
+	}
+	now := p.contents(t)
+	for sum, name := range kept {
+		if _, there := now[sum]; !there && !mayChange(name) {
+			t.Errorf("%s: the content of %s is gone", what, name)
+		}
+	}
+}
+
+// lacked tells of commands that begin where data is not in the cache or not on
+// the remote, which fsck says.
+func (p *crashProject) lacked(c pointCommand) bool {
+	return c.args[0] == "fetch" || c.args[0] == "push"
+}
+
+// mayChange tells files that hold no data.
+func mayChange(name string) bool {
+	return strings.HasSuffix(name, ".gitignore") || strings.HasSuffix(name, ".dvc") || strings.HasSuffix(name, "dvc.lock") || strings.HasPrefix(name, "home/")
+}
+
+// goesOn gives the command once more and compares what comes out.
+func (p *crashProject) goesOn(t *testing.T, what string, c pointCommand, want map[string]string) {
+	t.Helper()
+	args := c.args
+	if c.again != nil {
+		args = c.again
+	}
+	before := p.pointState(t)
+	got := runCtrx(t, p.dir, args)
+	after := p.pointState(t)
+	if got.Code != 0 && !(c.over && maps.Equal(before, want)) {
+		t.Errorf("%s: %v ends with %d\n%s", what, args, got.Code, got.Output)
+	}
+	if !maps.Equal(after, want) {
+		t.Errorf("%s, then again: the result is another:\n%s", what, difference(after, want))
+	}
+	for name, path := range filesBelow(t, filepath.Join(p.dir, ".dvc/cache/files/md5")) {
+		if info, err := os.Lstat(path); objectName.MatchString(name) && (err != nil || info.Mode().Perm() != 0o444) {
+			t.Errorf("%s, then again: %s has the mode %v", what, name, info.Mode())
+		}
+	}
+}
