@@ -196,35 +196,62 @@ func (c *Cache) Has(ctx context.Context, d Digest) (bool, error) {
 // check gives nil for a good object, an error that wraps fs.ErrNotExist for a
 // missing one, and one of kind DataCorrupt for a bad one.
 func (c *Cache) check(ctx context.Context, d Digest) error {
-	name, err := c.name(d)
-	if err != nil {
-		return err
+	unmarked, err := c.look(ctx, d)
+	if unmarked {
+		c.vouch([]Digest{d})
+	}
+	return err
+}
+
+// look is check that marks nothing: unmarked says that the object is good and its
+// mode does not say so.
+func (c *Cache) look(ctx context.Context, d Digest) (unmarked bool, err error) {
+	if !d.Valid() {
+		return false, errs.New(errs.ProjectFile, "%q is not a hash", string(d))
 	}
 	// By its path, not below the root: this only looks, and it is done for every
 	// output of a pipeline.
 	info, err := os.Lstat(c.Path(d))
 	if err != nil {
-		return err
+		return false, err
 	}
 	if !info.Mode().IsRegular() {
-		return errs.New(errs.DataCorrupt, "%s is not a file", c.Path(d))
+		return false, errs.New(errs.DataCorrupt, "%s is not a file", c.Path(d))
 	}
 	if info.Mode().Perm() == objectMode {
-		return nil
+		return false, nil
 	}
 	got, err := c.hasher.files(ctx, c.Path(d), []found{{stamp: fsx.StampOf(info)}})
 	if err != nil {
-		return err
+		return false, err
 	}
 	if string(got[0].digest) != d.Hex() {
-		return errs.New(errs.DataCorrupt, "%s has the content of %s", c.Path(d), got[0].digest)
+		return false, errs.New(errs.DataCorrupt, "%s has the content of %s", c.Path(d), got[0].digest)
 	}
-	// The next reader need not hash again. Objects of another user, or on a
-	// read-only disk, stay as they are.
-	if r, err := c.open(false); err == nil {
+	return true, nil
+}
+
+// vouch marks objects that were found to be good, so that the next reader need
+// not hash them again: on the disk first, since their writer may have been killed
+// before its flush. Objects of another user, or on a read-only disk, stay as they
+// are.
+func (c *Cache) vouch(ds []Digest) {
+	r, err := c.open(false)
+	if err != nil || len(ds) == 0 {
+		return
+	}
+	names := make([]string, 0, len(ds))
+	for _, d := range ds {
+		if name, err := c.name(d); err == nil {
+			names = append(names, name)
+		}
+	}
+	if r.Sync(names) != nil {
+		return
+	}
+	for _, name := range names {
 		_ = r.Chmod(name, objectMode)
 	}
-	return nil
 }
 
 // HasTree tells whether the object and, for a directory object, all its members
@@ -284,15 +311,14 @@ const manyObjects = 1000
 
 // hasAll is Has for many objects at once.
 func (c *Cache) hasAll(ctx context.Context, ds []Digest) (map[Digest]bool, error) {
-	ok := make([]bool, len(ds))
-	look := c.Has
-	if len(ds) >= manyObjects {
-		look = func(ctx context.Context, d Digest) (bool, error) {
-			if c.shelfHas(d) {
-				return true, nil
-			}
-			return c.Has(ctx, d)
+	ok, unmarked := make([]bool, len(ds)), make([]bool, len(ds))
+	look := func(ctx context.Context, i int) (err error) {
+		unmarked[i], err = c.look(ctx, ds[i])
+		ok[i] = err == nil
+		if errors.Is(err, fs.ErrNotExist) || errs.KindOf(err) == errs.DataCorrupt {
+			return nil
 		}
+		return err
 	}
 	const chunk = 256 // objects for one goroutine: a look takes microseconds
 	g, gctx := errgroup.WithContext(ctx)
@@ -303,8 +329,9 @@ func (c *Cache) hasAll(ctx context.Context, ds []Digest) (map[Digest]bool, error
 				if gctx.Err() != nil {
 					return context.Cause(gctx)
 				}
-				var err error
-				if ok[i], err = look(gctx, ds[i]); err != nil {
+				if len(ds) >= manyObjects && c.shelfHas(ds[i]) {
+					ok[i] = true
+				} else if err := look(gctx, i); err != nil {
 					return err
 				}
 			}
@@ -315,9 +342,14 @@ func (c *Cache) hasAll(ctx context.Context, ds []Digest) (map[Digest]bool, error
 		return nil, err
 	}
 	have := make(map[Digest]bool, len(ds))
+	var good []Digest
 	for i, d := range ds {
 		have[d] = ok[i]
+		if unmarked[i] {
+			good = append(good, d)
+		}
 	}
+	c.vouch(good)
 	return have, nil
 }
 

@@ -143,6 +143,9 @@ func (f *fetch) plan(ctx context.Context) ([]Digest, error) {
 		if err != nil {
 			return nil, err
 		}
+		if _, err := f.Cache.Has(ctx, d); err != nil { // marks it, where its writer was killed before
+			return nil, err
+		}
 		if err := add(d, tree); err != nil {
 			return nil, err
 		}

@@ -109,7 +109,7 @@ type syscallInfo struct {
 
 func (r *tracedRun) trace(cmd *exec.Cmd, in, out *os.File) error {
 	pid, err := syscall.ForkExec(cmd.Path, cmd.Args, &syscall.ProcAttr{
-		Dir: cmd.Dir, Env: cmd.Env, Files: []uintptr{in.Fd(), out.Fd(), out.Fd()}, Sys: &syscall.SysProcAttr{Ptrace: true},
+		Dir: cmd.Dir, Env: cmd.Env, Files: []uintptr{in.Fd(), out.Fd(), out.Fd()}, Sys: &syscall.SysProcAttr{Ptrace: true, Setpgid: true},
 	})
 	if err != nil {
 		return err
@@ -133,7 +133,8 @@ func (r *tracedRun) trace(cmd *exec.Cmd, in, out *os.File) error {
 	defer mem.Close()
 	p := tracedProcess{r: r, pid: pid, mem: mem, pending: map[int]syscall.Errno{}, known: map[int]bool{pid: true}, count: map[string]int{}}
 	for {
-		tid, err := syscall.Wait4(-1, &status, syscall.WALL|waitNoThread, nil)
+		// By its group: this thread may have other children.
+		tid, err := syscall.Wait4(-pid, &status, syscall.WALL|waitNoThread, nil)
 		if errors.Is(err, syscall.EINTR) {
 			continue
 		}
@@ -323,9 +324,11 @@ var varying = []struct {
 	{regexp.MustCompile(`[0-9a-f]{12,}`), "HEX"},
 }
 
+// point makes a change of a path. Who holds the lock, and when the machine was
+// started, is nothing that a user has.
 func (p *tracedProcess) point(call, path string) (change, bool) {
 	rel, ok := strings.CutPrefix(path, p.r.top+"/")
-	if !ok {
+	if !ok || strings.HasSuffix(rel, "/.dvc/tmp/lock") || strings.HasSuffix(rel, "/.dvc/tmp/btime") {
 		return change{}, false
 	}
 	rel = strings.TrimSuffix(rel, " (deleted)")
