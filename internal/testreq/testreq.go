@@ -27,6 +27,9 @@ const (
 	Python Requirement = "python" // python3 on PATH
 	SSH    Requirement = "ssh"    // OpenSSH's sshd on PATH or in /usr/sbin
 
+	Tmpfs Requirement = "tmpfs" // the right to mount a file system in memory
+	Btrfs Requirement = "btrfs" // mkfs.btrfs on PATH, and the right to mount a file
+	XFS   Requirement = "xfs"   // mkfs.xfs on PATH, and the right to mount a file
 	Trace Requirement = "trace" // a Linux on AMD64 that lets a process trace its children
 
 	// Browser is a headless Chromium on PATH, by any of its names, or the
