@@ -105,3 +105,8 @@ func used(t *testing.T, dir string) int64 {
 	check(t, syscall.Statfs(dir, &st))
 	return int64(st.Blocks-st.Bfree) * st.Bsize
 }
+
+// linksOf gives the number of names of a file.
+func linksOf(info os.FileInfo) uint64 {
+	return uint64(info.Sys().(*syscall.Stat_t).Nlink)
+}
