@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io/fs"
 
+	"golang.org/x/sync/errgroup"
+
 	"ctrx/internal/errs"
 	"ctrx/pipeline/dvcfile"
 )
@@ -192,9 +194,18 @@ func (p *Project) observeParams(s *Stage, pd *ParamsDependency) (*dvcfile.Map, e
 	return values, nil
 }
 
+// checkOutput compares an output with what was recorded of it. A folder in the
+// work tree and its members in the cache are looked at at the same time.
 func (p *Project) checkOutput(ctx context.Context, out *Output) (*Change, error) {
 	c := &Change{Kind: OutputChanged, Path: out.Rel}
+	look := func() (bool, error) { return p.changed(ctx, out.Rel, out.Recorded) }
 	if out.Recorded != nil && out.Cache {
+		if out.Recorded.Digest.IsDir() {
+			hashing, stop := context.WithCancel(ctx)
+			look = started(func() (bool, error) { return p.changed(hashing, out.Rel, out.Recorded) })
+			defer look() // it ends before this does
+			defer stop()
+		}
 		have, err := p.cacheOf(out.Recorded).HasTree(ctx, out.Recorded.Digest)
 		if err != nil {
 			return nil, err
@@ -204,7 +215,7 @@ func (p *Project) checkOutput(ctx context.Context, out *Output) (*Change, error)
 			return c, nil
 		}
 	}
-	changed, err := p.changed(ctx, out.Rel, out.Recorded)
+	changed, err := look()
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		c.State = Deleted
@@ -216,4 +227,18 @@ func (p *Project) checkOutput(ctx context.Context, out *Output) (*Change, error)
 		return nil, nil
 	}
 	return c, nil
+}
+
+// started begins with look and gives a function that waits for its answer.
+func started(look func() (bool, error)) func() (bool, error) {
+	var g errgroup.Group
+	var changed bool
+	g.Go(func() (err error) {
+		changed, err = look()
+		return err
+	})
+	return func() (bool, error) {
+		err := g.Wait()
+		return changed, err
+	}
 }

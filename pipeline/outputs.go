@@ -59,7 +59,11 @@ func (p *Project) dvcignoreBelow(rel string) storage.Ignore {
 	if !insideProject(rel) {
 		return nil
 	}
-	return func(below string, isDir bool) bool { return p.dvcignore.Ignored(path.Join(rel, below), isDir) }
+	prefix := path.Clean(rel) + "/"
+	if rel == "." {
+		prefix = ""
+	}
+	return func(below string, isDir bool) bool { return p.dvcignore.Ignored(prefix+below, isDir) }
 }
 
 // commitOutput puts one output into the cache. What is not cached is left

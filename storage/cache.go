@@ -257,9 +257,30 @@ func (c *Cache) vouch(ds []Digest) {
 // HasTree tells whether the object and, for a directory object, all its members
 // are there and whole.
 func (c *Cache) HasTree(ctx context.Context, d Digest) (bool, error) {
-	missing, err := c.Missing(ctx, d)
-	return len(missing) == 0, err
+	if !d.IsDir() {
+		return c.Has(ctx, d)
+	}
+	dir, err := c.ReadDir(ctx, d)
+	if errors.Is(err, fs.ErrNotExist) || errs.KindOf(err) == errs.DataCorrupt {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	err = c.eachHas(ctx, len(dir), func(i int) Digest { return dir[i].MD5 }, func(_ int, have bool) error {
+		if !have {
+			return errMissing
+		}
+		return nil
+	})
+	if errors.Is(err, errMissing) {
+		return false, nil
+	}
+	return err == nil, err
 }
+
+// errMissing ends a look at many objects at the first that is not there.
+var errMissing = errors.New("missing")
 
 // Missing lists which of the objects that make up d are missing or corrupt: d
 // itself, or members of the folder that it names. The list is nil when all are
@@ -311,46 +332,64 @@ const manyObjects = 1000
 
 // hasAll is Has for many objects at once.
 func (c *Cache) hasAll(ctx context.Context, ds []Digest) (map[Digest]bool, error) {
-	ok, unmarked := make([]bool, len(ds)), make([]bool, len(ds))
-	look := func(ctx context.Context, i int) (err error) {
-		unmarked[i], err = c.look(ctx, ds[i])
-		ok[i] = err == nil
-		if errors.Is(err, fs.ErrNotExist) || errs.KindOf(err) == errs.DataCorrupt {
-			return nil
+	ok := make([]bool, len(ds))
+	err := c.eachHas(ctx, len(ds), func(i int) Digest { return ds[i] }, func(i int, have bool) error {
+		ok[i] = have
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	have := make(map[Digest]bool, len(ds))
+	for i, d := range ds {
+		have[d] = ok[i]
+	}
+	return have, nil
+}
+
+// eachHas is Has for n objects, several at a time. It ends at the first error,
+// be it one of seen. Objects to be marked are flushed together.
+func (c *Cache) eachHas(ctx context.Context, n int, object func(i int) Digest, seen func(i int, have bool) error) error {
+	var mu sync.Mutex
+	var unmarked []Digest
+	has := func(ctx context.Context, d Digest) (bool, error) {
+		if n >= manyObjects && c.shelfHas(d) {
+			return true, nil
 		}
-		return err
+		mark, err := c.look(ctx, d)
+		if mark {
+			mu.Lock()
+			unmarked = append(unmarked, d)
+			mu.Unlock()
+		}
+		if errors.Is(err, fs.ErrNotExist) || errs.KindOf(err) == errs.DataCorrupt {
+			return false, nil
+		}
+		return err == nil, err
 	}
 	const chunk = 256 // objects for one goroutine: a look takes microseconds
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(c.opts.Jobs)
-	for at := 0; at < len(ds); at += chunk {
+	for at := 0; at < n; at += chunk {
 		g.Go(func() error {
-			for i := at; i < min(at+chunk, len(ds)); i++ {
+			for i := at; i < min(at+chunk, n); i++ {
 				if gctx.Err() != nil {
 					return context.Cause(gctx)
 				}
-				if len(ds) >= manyObjects && c.shelfHas(ds[i]) {
-					ok[i] = true
-				} else if err := look(gctx, i); err != nil {
+				have, err := has(gctx, object(i))
+				if err != nil {
+					return err
+				}
+				if err := seen(i, have); err != nil {
 					return err
 				}
 			}
 			return nil
 		})
 	}
-	if err := g.Wait(); err != nil {
-		return nil, err
-	}
-	have := make(map[Digest]bool, len(ds))
-	var good []Digest
-	for i, d := range ds {
-		have[d] = ok[i]
-		if unmarked[i] {
-			good = append(good, d)
-		}
-	}
-	c.vouch(good)
-	return have, nil
+	err := g.Wait()
+	c.vouch(unmarked)
+	return err
 }
 
 // ReadDir reads a directory object and checks it against its digest. One that

@@ -252,7 +252,7 @@ func (b *batch) write(ctx context.Context, name string, d Digest, r io.Reader, m
 		return "", err
 	}
 	defer t.Discard()
-	got, n, err := b.cache.hasher.copy(ctx, &flushing{Temp: t}, r, m)
+	got, n, err := b.cache.hasher.copy(ctx, fsx.NewFlushing(t.File), r, m)
 	if err != nil {
 		return "", err
 	}

@@ -119,7 +119,10 @@ func (h *Hasher) hashFile(ctx context.Context, abs string, info fs.FileInfo, lin
 
 func (h *Hasher) hashDir(ctx context.Context, abs string, ignore Ignore) (Tree, error) {
 	w := walker{root: abs, ignore: ignore}
-	if err := w.walk(ctx); err != nil {
+	loaded := h.state.loading()
+	err := w.walk(ctx)
+	<-loaded
+	if err != nil {
 		return Tree{}, fmt.Errorf("hash %s: %w", abs, err)
 	}
 	out, err := h.files(ctx, abs, w.files)
@@ -191,16 +194,14 @@ func (h *Hasher) files(ctx context.Context, root string, files []found) ([]hashe
 // known yet.
 func (h *Hasher) filesBy(ctx context.Context, root string, files []found, by func(ctx context.Context, path string, f found, m *meter) (hashed, error)) ([]hashed, error) {
 	out := make([]hashed, len(files))
+	if err := h.known(ctx, root, files, out); err != nil {
+		return nil, err
+	}
 	var todo, fresh []int
 	var bytes, freshBytes int64
 	now := time.Now()
 	for i, f := range files {
-		if f.broken {
-			continue
-		}
-		p := printOf(f.stamp)
-		if d, ok := h.state.lookup(join(root, f.rel), h.alg, p); ok {
-			out[i] = hashed{digest: d, print: p}
+		if f.broken || out[i].digest != "" {
 			continue
 		}
 		bytes += f.stamp.Size
@@ -226,6 +227,25 @@ func (h *Hasher) filesBy(ctx context.Context, root string, files []found, by fun
 		var err error
 		out[todo[n]], err = by(ctx, join(root, f.rel), f, m)
 		return err
+	})
+}
+
+// known fills in the results of the files that were hashed before.
+func (h *Hasher) known(ctx context.Context, root string, files []found, out []hashed) error {
+	if h.state == nil {
+		return nil
+	}
+	const chunk = 1024 // files for one goroutine: a look takes less than a microsecond
+	return each(ctx, h.jobs, (len(files)+chunk-1)/chunk, func(_ context.Context, n int) error {
+		for i := n * chunk; i < min((n+1)*chunk, len(files)); i++ {
+			if f := files[i]; !f.broken {
+				p := printOf(f.stamp)
+				if d, ok := h.state.lookup(join(root, f.rel), h.alg, p); ok {
+					out[i] = hashed{digest: d, print: p}
+				}
+			}
+		}
+		return nil
 	})
 }
 

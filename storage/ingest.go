@@ -143,7 +143,7 @@ func (b *batch) ingestStream(ctx context.Context, path string, m *meter) (d Dige
 	if t != nil {
 		d, n, err = b.cache.hasher.read(ctx, t, m)
 	} else if t, err = b.root.Create("ingest", 0o666); err == nil {
-		d, n, err = b.cache.hasher.copy(ctx, &flushing{Temp: t}, src, m)
+		d, n, err = b.cache.hasher.copy(ctx, fsx.NewFlushing(t.File), src, m)
 	}
 	if t != nil {
 		defer t.Discard()

@@ -23,7 +23,7 @@ type piece struct {
 // CopyTo copies r to a file that will be flushed, and gives the digest and the
 // length in bytes of what was copied.
 func (h *Hasher) CopyTo(ctx context.Context, t *fsx.Temp, r io.Reader) (Digest, int64, error) {
-	return h.copy(ctx, &flushing{Temp: t}, r, newMeter(nil, "", "", 0))
+	return h.copy(ctx, fsx.NewFlushing(t.File), r, newMeter(nil, "", "", 0))
 }
 
 // HashReader gives the digest of what r holds, and its length in bytes.
@@ -106,26 +106,4 @@ func (h *Hasher) copyPieces(ctx context.Context, w io.Writer, r io.Reader, to ch
 			return total, err
 		}
 	}
-}
-
-// flushStep is how many bytes of a large file are written before the disk is
-// asked to begin with them.
-const flushStep = 16 << 20
-
-// flushing is a file that will be flushed. It goes to the disk while it grows,
-// so that the flush has little to wait for.
-type flushing struct {
-	*fsx.Temp
-	size, sent int64
-}
-
-// Write writes, and lets the disk begin when there is enough for it.
-func (f *flushing) Write(p []byte) (int, error) {
-	n, err := f.Temp.Write(p)
-	f.size += int64(n)
-	if f.size-f.sent >= flushStep {
-		fsx.StartFlush(f.Temp.File, f.sent, f.size-f.sent)
-		f.sent = f.size
-	}
-	return n, err
 }

@@ -128,7 +128,7 @@ func (in *incoming) Write(p []byte) (int, error) {
 	}
 	n, err := in.t.Write(p)
 	in.sum.Write(p[:n])
-	if in.sum.n-in.sent >= flushStep {
+	if in.sum.n-in.sent >= fsx.FlushStep {
 		fsx.StartFlush(in.t.File, in.sent, in.sum.n-in.sent)
 		in.sent = in.sum.n
 	}

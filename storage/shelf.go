@@ -18,20 +18,26 @@ type shelves struct {
 // name there. create makes a missing folder; without it the error wraps
 // fs.ErrNotExist.
 func (c *Cache) shelf(d Digest, create bool) (*fsx.Dir, string, error) {
-	name, err := c.name(d)
-	if err != nil {
+	if !d.Valid() {
+		_, err := c.name(d)
 		return nil, "", err
+	}
+	i, name := hexValue(d[0])<<4|hexValue(d[1]), string(d[2:])
+	c.mu.Lock()
+	dir := c.shelves.dirs[i]
+	c.mu.Unlock()
+	if dir != nil {
+		return dir, name, nil
 	}
 	r, err := c.open(create)
 	if err != nil {
 		return nil, "", err
 	}
-	i := hexValue(d[0])<<4 | hexValue(d[1])
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.shelves.dirs[i] == nil {
 		if create {
-			if err := c.mkdir(r, name); err != nil {
+			if err := c.mkdir(r, filepath.Join(string(d[:2]), name)); err != nil {
 				return nil, "", err
 			}
 		}
@@ -41,7 +47,7 @@ func (c *Cache) shelf(d Digest, create bool) (*fsx.Dir, string, error) {
 		}
 		c.shelves.dirs[i] = dir
 	}
-	return c.shelves.dirs[i], string(d[2:]), nil
+	return c.shelves.dirs[i], name, nil
 }
 
 func hexValue(c byte) int {

@@ -33,7 +33,7 @@ type State struct {
 	path string
 	now  func() time.Time
 
-	mu      sync.Mutex
+	mu      sync.RWMutex
 	loaded  bool
 	entries map[stateKey]stateEntry
 	lines   int    // in the file, as far as known
@@ -108,10 +108,14 @@ func (s *State) lookup(path string, alg Algorithm, p fingerprint) (Digest, bool)
 	if s == nil {
 		return "", false
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.load()
+	s.mu.RLock()
+	if !s.loaded {
+		s.mu.RUnlock()
+		<-s.loading()
+		s.mu.RLock()
+	}
 	e, ok := s.entries[stateKey{path, alg}]
+	s.mu.RUnlock()
 	if !ok || e.print != p {
 		return "", false
 	}
@@ -189,6 +193,21 @@ func (s *State) flush() error {
 		err = e
 	}
 	return fsx.FullDisk(err)
+}
+
+// loading begins to read the file, for who has something else to do meanwhile.
+// The channel is closed when it is read.
+func (s *State) loading() <-chan struct{} {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		if s != nil {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			s.load()
+		}
+	}()
+	return done
 }
 
 // load reads the file once. Later lines replace earlier ones.

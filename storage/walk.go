@@ -44,9 +44,10 @@ type walker struct {
 	lenient  bool // broken links and .dvcignore files are listed, not errors
 	mu       sync.Mutex
 	files    []found
-	temps    []string // unfinished files of a killed process
-	dirs     []string // all folders below root, for removing empty ones
-	dirLinks []string // links to folders
+	parts    [][]found // those of each folder, until all are known
+	temps    []string  // unfinished files of a killed process
+	dirs     []string  // all folders below root, for removing empty ones
+	dirLinks []string  // links to folders
 }
 
 func (w *walker) walk(ctx context.Context) error {
@@ -59,9 +60,22 @@ func (w *walker) walk(ctx context.Context) error {
 	if err := g.Wait(); err != nil {
 		return err
 	}
-	slices.SortFunc(w.files, func(a, b found) int { return comparePaths(a.rel, b.rel) })
+	w.sort()
 	return nil
 }
+
+// sort brings the files into the order of their paths. Those of a folder are in
+// it already and, but for folders within folders, that is all there is to do.
+func (w *walker) sort() {
+	slices.SortFunc(w.parts, func(a, b []found) int { return comparePaths(a[0].rel, b[0].rel) })
+	w.files = slices.Concat(w.parts...)
+	w.parts = nil
+	if !slices.IsSortedFunc(w.files, compareFound) {
+		slices.SortFunc(w.files, compareFound)
+	}
+}
+
+func compareFound(a, b found) int { return comparePaths(a.rel, b.rel) }
 
 func (w *walker) dir(ctx context.Context, g *errgroup.Group, rel string) error {
 	if err := ctx.Err(); err != nil {
@@ -109,9 +123,12 @@ func (w *walker) dir(ctx context.Context, g *errgroup.Group, rel string) error {
 			return err
 		}
 	}
+	slices.SortFunc(here.files, compareFound)
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.files = append(w.files, here.files...)
+	if len(here.files) > 0 {
+		w.parts = append(w.parts, here.files)
+	}
 	w.temps = append(w.temps, here.temps...)
 	w.dirs = append(w.dirs, here.dirs...)
 	w.dirLinks = append(w.dirLinks, here.dirLinks...)

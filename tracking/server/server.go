@@ -100,7 +100,7 @@ func New(opts Options) *Server {
 	s := &Server{
 		opts:      opts,
 		store:     &store{path: opts.DB, now: opts.Now},
-		artifacts: &artifactDir{dir: opts.Artifacts, random: opts.Rand},
+		artifacts: newArtifactDir(opts.Artifacts, opts.Rand),
 		routes:    routes(),
 		patterns:  patterns(),
 	}
