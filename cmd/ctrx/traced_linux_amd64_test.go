@@ -28,10 +28,15 @@ type tracedRun struct {
 	killAt func(change) bool
 	// failAt gives the error that a call is to have; 0: it is carried out.
 	failAt func(change) syscall.Errno
+	// pauseAt holds the process up before a call, while meanwhile runs. It is
+	// asked until it says yes.
+	pauseAt   func(change) bool
+	meanwhile func(pid int)
 
 	// What happened.
 	changes []change
 	killed  bool
+	paused  bool
 	failed  []change
 	code    int // exit code; -1: killed
 	output  string
@@ -208,6 +213,10 @@ func (p *tracedProcess) atSyscall(tid int) error {
 	if r.killAt != nil && !r.killed && r.killAt(c) {
 		r.killed = true
 		return syscall.Kill(p.pid, syscall.SIGKILL)
+	}
+	if r.pauseAt != nil && !r.paused && r.pauseAt(c) {
+		r.paused = true
+		r.meanwhile(p.pid)
 	}
 	if r.failAt != nil {
 		if e := r.failAt(c); e != 0 {
