@@ -93,3 +93,28 @@ func TestTogether(t *testing.T) {
 		})
 	}
 }
+
+// TestWrittenDuringCheckout writes to files that a checkout has compared and is
+// about to replace or to remove: what was written stays.
+func TestWrittenDuringCheckout(t *testing.T) {
+	needTracing(t)
+	for _, name := range []string{"many/3", "many/more"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := newPointProject(t, false)
+			p.prepare(t, [][]string{{"add", "-q", "many"}, {"COPY", "many.dvc", "kept"}, {"WRITE", "many/1", "new one"}, {"WRITE", "many/3", "new three"}, {"WRITE", "many/more", "more"},
+				{"add", "-q", "many"}, {"COPY", "kept", "many.dvc"}})
+			r := tracedRun{top: p.top, pauseAt: func(now change) bool { return now.String() == "rename project/many/1" }}
+			r.meanwhile = func(int) { writeFiles(t, p.dir, map[string]string{name: "precious"}) }
+			r.run(t, p.command(t, "ctrx", "checkout", "many"))
+			if !r.paused || r.code != 6 || !strings.Contains(r.output, name+" was written to during the checkout") {
+				t.Errorf("checkout ends with %d\n%s", r.code, r.output)
+			}
+			if data, err := os.ReadFile(filepath.Join(p.dir, name)); err != nil || string(data) != "precious" {
+				t.Errorf("%s is %q, %v", name, data, err)
+			}
+			p.mustRun(t, "checkout", "-q", "--force", "many")
+			p.mustRun(t, "status", "-q", "many.dvc")
+		})
+	}
+}
