@@ -13,10 +13,13 @@
 //
 //   - the programs take turns, so that a machine that gets slower meanwhile slows
 //     all of them;
-//   - every run has a repository of its own, and nothing is deleted before the
-//     end: some file systems are slow to use again what was just freed;
+//   - every run has a repository of its own, and no small file is deleted before
+//     the end: some file systems are slow to use again what was just freed;
 //   - the page cache is warm, and before each timed command everything that is
 //     not on the disk yet is brought there, so that nobody pays for another;
+//   - a virtual machine gets its memory from the host when it first touches it,
+//     which takes seconds for a GiB, and gives it back when it is free. So before
+//     each timed command memory is touched and freed;
 //   - `cp` is shown by itself and with the `sync` after it, which is what a copy
 //     costs that survives a power cut. ctrx always includes that.
 package main
@@ -31,6 +34,8 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"runtime"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"time"
@@ -41,6 +46,7 @@ type bench struct {
 	ctx  context.Context
 	tmp  string
 	env  []string
+	warm int // MiB of memory that a command finds warm
 	out  io.Writer
 	runs int
 	size sizes
@@ -93,10 +99,12 @@ func (b *bench) run(dir string, parts []string) (err error) {
 	for _, part := range []struct {
 		name string
 		run  func() error
-	}{{"small", b.small}, {"big", b.bigFile}, {"s3", b.s3}, {"start", b.start}, {"growth", b.grow}} {
+		warm int
+	}{{"small", b.small, 1024}, {"big", b.bigFile, 3 * b.size.big}, {"s3", b.s3, 3 * b.size.big}, {"start", b.start, 0}, {"growth", b.grow, 6 * 1024}} {
 		if len(parts) > 0 && !slices.Contains(parts, part.name) {
 			continue
 		}
+		b.warm = part.warm
 		if err := part.run(); err != nil {
 			return fmt.Errorf("%s: %w", part.name, err)
 		}
@@ -129,11 +137,18 @@ func (b *bench) do(dir, program string, args ...string) (cost, error) {
 	return c, nil
 }
 
-// timed is do after everything that waits for the disk is there.
+// timed is do after everything that waits for the disk is there, with warm memory.
 func (b *bench) timed(dir, program string, args ...string) (cost, error) {
 	if _, err := b.do(dir, "sync"); err != nil {
 		return cost{}, err
 	}
+	memory := make([]byte, b.warm<<20)
+	for i := 0; i < len(memory); i += os.Getpagesize() {
+		memory[i] = 1
+	}
+	runtime.KeepAlive(memory)
+	memory = nil
+	debug.FreeOSMemory()
 	return b.do(dir, program, args...)
 }
 
