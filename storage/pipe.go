@@ -26,11 +26,6 @@ func (h *Hasher) CopyTo(ctx context.Context, t *fsx.Temp, r io.Reader) (Digest, 
 	return h.copy(ctx, fsx.NewFlushing(t.File), r, newMeter(nil, "", "", 0))
 }
 
-// HashReader gives the digest of what r holds, and its length in bytes.
-func (h *Hasher) HashReader(ctx context.Context, r io.Reader) (Digest, int64, error) {
-	return h.read(ctx, r, newMeter(nil, "", "", 0))
-}
-
 // Sum gives the digest of what r holds.
 func (h *Hasher) Sum(ctx context.Context, r io.Reader) (Digest, error) {
 	d, _, err := h.read(ctx, r, newMeter(nil, "", "", 0))

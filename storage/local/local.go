@@ -328,7 +328,11 @@ func (b *Backend) take(ctx context.Context, r *fsx.Root, name string, src io.Rea
 		t, err = r.CreateClone(from.SourceFile(), name, 0o666)
 		switch {
 		case err == nil:
-			got, n, err = b.hasher.HashReader(ctx, t)
+			var info fs.FileInfo
+			if info, err = t.Stat(); err == nil {
+				n = info.Size()
+				got, err = b.hasher.Sum(ctx, t)
+			}
 		case errors.Is(err, errors.ErrUnsupported):
 			b.noReflink.Store(true)
 		default:
