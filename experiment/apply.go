@@ -57,6 +57,13 @@ func Apply(ctx context.Context, p *pipeline.Project, name string, tasks TaskQueu
 	}
 	defer lock.Unlock()
 	a := Applied{Commit: commit}
+	src, err := p.Commit(commit)
+	if err == nil {
+		err = p.CheckPlaces(ctx, src) // somebody else's experiment, before any of it is here
+	}
+	if err != nil {
+		return a, fmt.Errorf("apply '%s': %w", name, err)
+	}
 	if a.Backup, err = backup(ctx, p, commit, now); err != nil {
 		return a, err
 	}

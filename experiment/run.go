@@ -107,6 +107,11 @@ func RunPrepared(ctx context.Context, p *pipeline.Project, o RunOptions, prep Pr
 		return nil, err
 	}
 	defer lock.Unlock()
+	guard, err := p.UseCache(ctx) // gc of the project does not see what happens here
+	if err != nil {
+		return nil, err
+	}
+	defer guard.Release()
 	r := &run{project: p, options: o, head: prep.Head, dirty: prep.Dirty, origin: prep.Origin, publishTo: prep.Publish, outcome: &Outcome{
 		Name: prep.Name, Baseline: prep.Baseline, Ref: prep.Ref,
 	}}

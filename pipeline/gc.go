@@ -136,6 +136,13 @@ func (p *Project) GC(ctx context.Context, o GCOptions) (GCResult, error) {
 		return r, err
 	}
 	defer lock.Unlock()
+	if !o.Dry {
+		guard, err := p.collectCache(ctx)
+		if err != nil {
+			return r, err
+		}
+		defer guard.Release()
+	}
 	u := used{}
 	for _, dir := range o.Projects {
 		if err := p.collectOther(ctx, dir, o, u); err != nil {

@@ -128,9 +128,15 @@ func (p *Project) startImport(ctx context.Context, name string, dep dvcfile.Entr
 	}
 	others := ix.filter(func(x *Stage) bool { return x.File != file })
 	if len(others) < len(ix.Stages) && !o.Force {
+		if _, err := os.Lstat(p.Abs(rel)); err != nil {
+			return "", errs.Hint(errs.New(errs.Conflict, "'%s' already exists", p.Show(file)), "ctrx checkout %s brings an import to its end that was cut off; --force replaces it", p.Show(rel))
+		}
 		return "", errs.Hint(errs.New(errs.Conflict, "'%s' already exists", p.Show(file)), "--force replaces it, ctrx update brings it up to date")
 	}
 	if _, err := NewGraph(append(others, s)); err != nil {
+		if earlier := path.Dir(rel); len(ix.filter(func(x *Stage) bool { return x.File == earlier+".dvc" && x.makes(earlier) })) > 0 {
+			err = errs.Hint(err, "'%s' is tracked: ctrx checkout %s brings an import to its end that was cut off, ctrx update %[2]s.dvc reads the source again", p.Show(earlier), p.Show(earlier))
+		}
 		return "", err
 	}
 	if p.Git != nil {
@@ -209,14 +215,22 @@ func (p *Project) runImport(ctx context.Context, s *Stage, o ImportOptions) erro
 			return err
 		}
 	}
+	if got.Cache != nil {
+		s.Data.MD5 = s.Data.Checksum()
+	}
+	if _, err := os.Lstat(p.Abs(s.File)); errors.Is(err, fs.ErrNotExist) {
+		// A new import is recorded before it is seen: one that is cut off here is
+		// brought to its end by a checkout. One that exists keeps its record until
+		// the work tree has the new data, so that a second update goes on.
+		if err := p.writeData(s); err != nil {
+			return err
+		}
+	}
 	if got.Cache != nil && !o.ToRemote {
 		e := s.Data.Outs[0].Entry
 		if _, err := p.checkoutOutput(ctx, out, e, CheckoutOptions{Force: true}); err != nil {
 			return err
 		}
-	}
-	if got.Cache != nil {
-		s.Data.MD5 = s.Data.Checksum()
 	}
 	return p.writeData(s)
 }

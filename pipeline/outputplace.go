@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"context"
 	"os"
 	"path"
 	"path/filepath"
@@ -30,8 +31,12 @@ func (p *Project) checkOutputPlace(rel string) error {
 
 // checkPlace refuses an output that is kept in the cache where no data may be:
 // nothing is written there, and nothing taken from there. Outputs that are not
-// kept may lie outside of the project, as in DVC.
+// kept may lie outside of the project, as in DVC, but not behind a URL.
 func (o *Output) checkPlace() error {
+	if isURL(o.Path) {
+		return errs.Hint(errs.NewAt(errs.ProjectFile, o.Pos, "output '%s': a URL is no place for an output", o.Path),
+			"let the command upload it, or write a file and `ctrx push`; a URL can be a dependency")
+	}
 	if !o.Cache {
 		return nil
 	}
@@ -52,6 +57,20 @@ func checkPlaces(stages []*Stage) error {
 		}
 	}
 	return nil
+}
+
+// CheckPlaces refuses a source, such as a commit that is to be put into the work
+// tree, with an output where no data may be. One whose stage files cannot be read
+// passes: nothing is put anywhere for it.
+func (p *Project) CheckPlaces(ctx context.Context, src Source) error {
+	ix, err := p.LoadIndex(ctx, src)
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	if err != nil {
+		return nil
+	}
+	return checkPlaces(ix.Stages)
 }
 
 // checkDataPath refuses a rel path by its text alone.

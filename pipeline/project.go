@@ -183,7 +183,12 @@ func (p *Project) openCache() (err error) {
 
 // Close saves the records of unchanged files and of outputs in the work tree.
 func (p *Project) Close() error {
-	err := errors.Join(p.Cache.Close(), p.state.Close(), p.savePlaced())
+	// The work is done and recorded by now: what only spares work later, and
+	// cannot be written, as on a full disk, is no failure of it.
+	if err := errors.Join(p.state.Close(), p.savePlaced()); err != nil {
+		p.Warn("what was learned about files could not be kept, and is found out again next time: %s", err)
+	}
+	err := p.Cache.Close()
 	for _, c := range p.opened {
 		err = errors.Join(err, c.Close())
 	}

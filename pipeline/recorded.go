@@ -37,6 +37,11 @@ func (p *Project) FetchRecorded(ctx context.Context, data []Recorded, o Transfer
 	}
 	var moved Transferred
 	if err == nil && len(shipments) > 0 {
+		guard, guardErr := p.UseCache(ctx)
+		if guardErr != nil {
+			return moved, nil, guardErr
+		}
+		defer guard.Release()
 		if err = p.ensureTmp(); err == nil {
 			moved, err = p.moveAll(ctx, shipments, o, direction{objects: storage.Fetch, tree: storage.FetchTree})
 		}

@@ -127,6 +127,11 @@ type direction struct {
 }
 
 func (p *Project) transfer(ctx context.Context, o TransferOptions, move direction) (Transferred, error) {
+	guard, err := p.UseCache(ctx)
+	if err != nil {
+		return Transferred{}, err
+	}
+	defer guard.Release()
 	shipments, err := p.shipments(ctx, o)
 	if err != nil {
 		return Transferred{}, err

@@ -6,6 +6,7 @@ import (
 	"io"
 	"io/fs"
 	"iter"
+	"os"
 	"strings"
 	"time"
 
@@ -63,6 +64,21 @@ type Backend interface {
 // end.
 type Flusher interface {
 	Flush(ctx context.Context) error
+}
+
+// FileSource is content that Put is given and that lies in a file: a Backend on
+// the same disk may share its blocks instead of copying them.
+type FileSource interface {
+	io.ReadSeeker
+	SourceFile() *os.File
+}
+
+// FileTaker is a writer that can take content as a file of this machine, whose
+// blocks it shares. Get of a Backend that has such files offers them before the
+// first byte; false means that the content is to be written.
+type FileTaker interface {
+	io.Writer
+	TakeFile(ctx context.Context, f *os.File) (bool, error)
 }
 
 // Announced is a writer that wants to know what it is about to get. Get of a

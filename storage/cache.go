@@ -197,35 +197,62 @@ func (c *Cache) Has(ctx context.Context, d Digest) (bool, error) {
 // check gives nil for a good object, an error that wraps fs.ErrNotExist for a
 // missing one, and one of kind DataCorrupt for a bad one.
 func (c *Cache) check(ctx context.Context, d Digest) error {
-	name, err := c.name(d)
-	if err != nil {
-		return err
+	unmarked, err := c.look(ctx, d)
+	if unmarked {
+		c.vouch([]Digest{d})
+	}
+	return err
+}
+
+// look is check that marks nothing: unmarked says that the object is good and its
+// mode does not say so.
+func (c *Cache) look(ctx context.Context, d Digest) (unmarked bool, err error) {
+	if !d.Valid() {
+		return false, errs.New(errs.ProjectFile, "%q is not a hash", string(d))
 	}
 	// By its path, not below the root: this only looks, and it is done for every
 	// output of a pipeline.
 	info, err := os.Lstat(c.Path(d))
 	if err != nil {
-		return err
+		return false, err
 	}
 	if !info.Mode().IsRegular() {
-		return errs.New(errs.DataCorrupt, "%s is not a file", c.Path(d))
+		return false, errs.New(errs.DataCorrupt, "%s is not a file", c.Path(d))
 	}
 	if info.Mode().Perm() == objectMode {
-		return nil
+		return false, nil
 	}
 	got, err := c.hasher.files(ctx, c.Path(d), []found{{stamp: fsx.StampOf(info)}})
 	if err != nil {
-		return err
+		return false, err
 	}
 	if string(got[0].digest) != d.Hex() {
-		return errs.New(errs.DataCorrupt, "%s has the content of %s", c.Path(d), got[0].digest)
+		return false, errs.New(errs.DataCorrupt, "%s has the content of %s", c.Path(d), got[0].digest)
 	}
-	// The next reader need not hash again. Objects of another user, or on a
-	// read-only disk, stay as they are.
-	if r, err := c.open(false); err == nil {
+	return true, nil
+}
+
+// vouch marks objects that were found to be good, so that the next reader need
+// not hash them again: on the disk first, since their writer may have been killed
+// before its flush. Objects of another user, or on a read-only disk, stay as they
+// are.
+func (c *Cache) vouch(ds []Digest) {
+	r, err := c.open(false)
+	if err != nil || len(ds) == 0 {
+		return
+	}
+	names := make([]string, 0, len(ds))
+	for _, d := range ds {
+		if name, err := c.name(d); err == nil {
+			names = append(names, name)
+		}
+	}
+	if r.Sync(names) != nil {
+		return
+	}
+	for _, name := range names {
 		_ = r.Chmod(name, objectMode)
 	}
-	return nil
 }
 
 // HasTree tells whether the object and, for a directory object, all its members
@@ -322,16 +349,24 @@ func (c *Cache) hasAll(ctx context.Context, ds []Digest) (map[Digest]bool, error
 }
 
 // eachHas is Has for n objects, several at a time. It ends at the first error,
-// be it one of seen.
+// be it one of seen. Objects to be marked are flushed together.
 func (c *Cache) eachHas(ctx context.Context, n int, object func(i int) Digest, seen func(i int, have bool) error) error {
-	look := c.Has
-	if n >= manyObjects {
-		look = func(ctx context.Context, d Digest) (bool, error) {
-			if c.shelfHas(d) {
-				return true, nil
-			}
-			return c.Has(ctx, d)
+	var mu sync.Mutex
+	var unmarked []Digest
+	has := func(ctx context.Context, d Digest) (bool, error) {
+		if n >= manyObjects && c.shelfHas(d) {
+			return true, nil
 		}
+		mark, err := c.look(ctx, d)
+		if mark {
+			mu.Lock()
+			unmarked = append(unmarked, d)
+			mu.Unlock()
+		}
+		if errors.Is(err, fs.ErrNotExist) || errs.KindOf(err) == errs.DataCorrupt {
+			return false, nil
+		}
+		return err == nil, err
 	}
 	const chunk = 256 // objects for one goroutine: a look takes microseconds
 	g, gctx := errgroup.WithContext(ctx)
@@ -342,7 +377,7 @@ func (c *Cache) eachHas(ctx context.Context, n int, object func(i int) Digest, s
 				if gctx.Err() != nil {
 					return context.Cause(gctx)
 				}
-				have, err := look(gctx, object(i))
+				have, err := has(gctx, object(i))
 				if err != nil {
 					return err
 				}
@@ -353,7 +388,9 @@ func (c *Cache) eachHas(ctx context.Context, n int, object func(i int) Digest, s
 			return nil
 		})
 	}
-	return g.Wait()
+	err := g.Wait()
+	c.vouch(unmarked)
+	return err
 }
 
 // ReadDir reads a directory object and checks it against its digest. One that

@@ -295,6 +295,9 @@ func (k *checkout) plan(ctx context.Context) error {
 		switch {
 		case !there || was.digest != e.MD5:
 			k.write = append(k.write, e)
+		case k.opts.Relink && k.isDir && k.link.executable(join(k.base, e.RelPath)):
+			// As in DVC. Nothing records that a file of a folder is a program: a
+			// link in its place would be none.
 		case k.opts.Relink && !k.link.placed(e.MD5, join(k.base, e.RelPath)):
 			k.relink = append(k.relink, e)
 		}

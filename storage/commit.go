@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 
 	"golang.org/x/sync/errgroup"
 
@@ -174,6 +175,8 @@ type batch struct {
 	// resume says that large objects that do not arrive whole are kept, and gone
 	// on with: see receive.
 	resume bool
+	// noReflink says that blocks of a remote's files cannot be shared.
+	noReflink atomic.Bool
 
 	mu    sync.Mutex
 	names []string // renamed into place, not flushed, not marked

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"slices"
 
 	"golang.org/x/sync/errgroup"
@@ -143,6 +144,9 @@ func (f *fetch) plan(ctx context.Context) ([]Digest, error) {
 		if err != nil {
 			return nil, err
 		}
+		if _, err := f.Cache.Has(ctx, d); err != nil { // marks it, where its writer was killed before
+			return nil, err
+		}
 		if err := add(d, tree); err != nil {
 			return nil, err
 		}
@@ -244,13 +248,19 @@ func (f *fetch) get(ctx context.Context, b *batch, d Digest, m *meter) (int64, e
 		}
 		return err
 	})
-	if err == nil {
-		return n, nil
+	if err != nil {
+		n = 0
 	}
-	if errs.KindOf(err) == errs.DataCorrupt {
-		return 0, errs.Hint(fmt.Errorf("object %s on the remote is corrupt: %w", d, err), "%s", f.corruptHint())
+	return n, f.corrupt(d, err)
+}
+
+// corrupt says of an error that content is not what it should be where the object
+// lies, and what to do.
+func (f *fetch) corrupt(d Digest, err error) error {
+	if errs.KindOf(err) != errs.DataCorrupt {
+		return err
 	}
-	return 0, err
+	return errs.Hint(fmt.Errorf("object %s on the remote is corrupt: %w", d, err), "%s", f.corruptHint())
 }
 
 // counted counts what arrives.
@@ -267,6 +277,14 @@ func (c *counted) add(n int64) {
 
 // Announce implements Announced.
 func (c *counted) Announce(o Object) { c.in.Announce(o) }
+
+// TakeFile implements FileTaker.
+func (c *counted) TakeFile(ctx context.Context, f *os.File) (bool, error) {
+	before := c.in.sum.n
+	done, err := c.in.TakeFile(ctx, f)
+	c.add(c.in.sum.n - before)
+	return done, err
+}
 
 // Write passes content on.
 func (c *counted) Write(p []byte) (int, error) {

@@ -237,7 +237,9 @@ func (c *Cache) takeBack(ctx context.Context, dir string) (int, error) {
 				return n, context.Cause(ctx)
 			}
 			to := c.Path(d)
-			if _, err := os.Lstat(to); err == nil {
+			if have, err := c.Has(ctx, d); err != nil {
+				return n, err
+			} else if have { // a damaged one is replaced
 				continue
 			}
 			if err := c.makeDir(filepath.Dir(to)); err != nil {

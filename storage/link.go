@@ -223,6 +223,13 @@ func (l *linker) wantsOwn() bool {
 	return i < len(l.types) && (l.types[i] == Copy || l.types[i] == Reflink)
 }
 
+// executable tells whether a workspace file is one by itself that has an execute
+// bit.
+func (l *linker) executable(name string) bool {
+	info, err := l.ws.Lstat(name)
+	return err == nil && info.Mode().IsRegular() && info.Mode()&0o111 != 0
+}
+
 // placed tells whether the workspace file is already what the first link type
 // that may work would make of the object d, given that its content is right.
 // Only that type counts: a copy is not good enough where a hardlink is wanted

@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 
+	"ctrx/internal/errs"
 	"ctrx/internal/fsx"
 )
 
@@ -23,7 +25,7 @@ func (k *checkout) apply(ctx context.Context) error {
 	// place of a folder or the other way round.
 	first := k.inTheWay()
 	if first {
-		if err := k.removeAll(); err != nil {
+		if err := k.removeAll(ctx); err != nil {
 			return err
 		}
 	}
@@ -31,7 +33,7 @@ func (k *checkout) apply(ctx context.Context) error {
 		return err
 	}
 	if !first {
-		if err := k.removeAll(); err != nil {
+		if err := k.removeAll(ctx); err != nil {
 			return err
 		}
 	}
@@ -44,6 +46,35 @@ func (k *checkout) apply(ctx context.Context) error {
 		return nil
 	}
 	return normalMode(k.ws, k.base, ownMode(false), true)
+}
+
+// undisturbed makes sure that a file about to be replaced or removed is the one
+// whose content was compared, and found in the cache: what was written since is
+// nowhere else. One that is gone is nobody's loss.
+func (k *checkout) undisturbed(ctx context.Context, rel string) error {
+	was := k.present[rel]
+	if k.opts.Force || was.digest == "" {
+		return nil
+	}
+	abs := join(k.abs, rel)
+	info, err := os.Stat(abs)
+	if fsx.Missing(err) || err == nil && fingerprintOf(info) == was.print {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if info.Mode().IsRegular() {
+		now, err := k.cache.hasher.files(ctx, abs, []found{{stamp: fsx.StampOf(info)}})
+		if err != nil {
+			return err
+		}
+		if now[0].digest == was.digest {
+			return nil
+		}
+	}
+	return errs.Hint(errs.New(errs.Conflict, "%s was written to during the checkout, and is left as it is", abs),
+		"repeat the command when nothing writes there any more; `--force` overwrites, `ctrx add` keeps the present content")
 }
 
 // inTheWay tells whether something must be removed before the target can be
@@ -76,9 +107,12 @@ func parentOf(rel string) string {
 
 // removeAll removes files that do not belong to the target, and the folders
 // that this leaves empty.
-func (k *checkout) removeAll() error {
+func (k *checkout) removeAll(ctx context.Context) error {
 	emptied := map[string]struct{}{}
 	for _, rel := range k.remove {
+		if err := k.undisturbed(ctx, rel); err != nil {
+			return err
+		}
 		if err := k.ws.Remove(join(k.base, rel)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
@@ -139,6 +173,9 @@ func (k *checkout) writeAll(ctx context.Context) error {
 		for _, e := range todo[i*chunk : min(len(todo), (i+1)*chunk)] {
 			if ctx.Err() != nil {
 				return context.Cause(ctx)
+			}
+			if err := k.undisturbed(ctx, e.RelPath); err != nil {
+				return err
 			}
 			if err := p.place(ctx, e.MD5, join(k.base, e.RelPath), join(k.abs, e.RelPath)); err != nil {
 				return err

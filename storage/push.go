@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"os"
 	"slices"
 
 	"ctrx/internal/errs"
@@ -244,6 +245,12 @@ type meteredReader struct {
 	m    *meter
 	at   int64
 	most int64
+}
+
+// SourceFile is the file that is read, nil where there is none: see FileSource.
+func (r *meteredReader) SourceFile() *os.File {
+	f, _ := r.r.(*os.File)
+	return f
 }
 
 func (r *meteredReader) Read(p []byte) (int, error) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"os"
 
 	"ctrx/internal/errs"
 	"ctrx/internal/fsx"
@@ -118,6 +119,39 @@ func (in *incoming) Write(p []byte) (int, error) {
 		in.sent = in.sum.n
 	}
 	return n, err
+}
+
+// TakeFile implements FileTaker: it takes the blocks of a file where the cache is on
+// the same disk and that can share them, and reads what it got.
+func (in *incoming) TakeFile(ctx context.Context, src *os.File) (bool, error) {
+	if in.t != nil || in.size > 0 || in.b.noReflink.Load() {
+		return false, nil
+	}
+	if err := in.b.cache.mkdir(in.b.root, in.name); err != nil {
+		return false, err
+	}
+	t, err := in.b.root.CreateClone(src, in.name, 0o666)
+	if errors.Is(err, errors.ErrUnsupported) {
+		in.b.noReflink.Store(true)
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	in.t = t
+	for {
+		if ctx.Err() != nil {
+			return false, context.Cause(ctx)
+		}
+		n, err := io.ReadFull(t, *in.head)
+		in.sum.Write((*in.head)[:n])
+		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+			return true, nil
+		}
+		if err != nil {
+			return false, err
+		}
+	}
 }
 
 // Announce implements Announced: it chooses the place of a large object.

@@ -147,7 +147,12 @@ func newCrashProject(t *testing.T) *crashProject {
 // copy gives a copy that a test may damage.
 func (p *crashProject) copy(t *testing.T) *crashProject {
 	t.Helper()
-	top := t.TempDir()
+	return p.copyTo(t, t.TempDir())
+}
+
+// copyTo is copy into a folder.
+func (p *crashProject) copyTo(t *testing.T, top string) *crashProject {
+	t.Helper()
 	if out, err := p.command(t, "cp", "-a", p.top+"/.", top).CombinedOutput(); err != nil {
 		t.Fatalf("cp: %v\n%s", err, out)
 	}
@@ -175,6 +180,17 @@ func (p *crashProject) mustRun(t *testing.T, args ...string) string {
 		t.Fatalf("ctrx %s: %v\n%s", strings.Join(args, " "), err, out)
 	}
 	return string(out)
+}
+
+// run gives the exit code and what was printed.
+func (p *crashProject) run(t *testing.T, args ...string) (int, string) {
+	t.Helper()
+	cmd := p.command(t, "ctrx", args...)
+	out, err := cmd.CombinedOutput()
+	if cmd.ProcessState == nil {
+		t.Fatalf("ctrx %s: %v", strings.Join(args, " "), err)
+	}
+	return cmd.ProcessState.ExitCode(), string(out)
 }
 
 func (p *crashProject) git(t *testing.T, args ...string) string {

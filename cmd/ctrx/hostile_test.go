@@ -6,9 +6,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -17,7 +19,8 @@ import (
 // hostileOutputs are places that no repository may name for its data.
 func hostileOutputs() []string {
 	return []string{"../victim", "../../victim", "sub/../../victim", "/etc/hostname", ".git/hooks/post-checkout", "sub/.git/config", ".GIT/x", "git~1/x",
-		".dvc/config.local", "sub/.dvc/config", ".dvc./x", "new\nline", "esc\x1b[2J", "del\x7f"}
+		".dvc/config.local", "sub/.dvc/config", ".dvc./x", "new\nline", "esc\x1b[2J", "del\x7f",
+		"s3://bucket/x", "remote://store/x", "file:///etc/hostname", "https://example.com/x"}
 }
 
 // hostileMembers are paths that no file of a folder may have.
@@ -171,4 +174,71 @@ func TestHostileFolders(t *testing.T) {
 			check(project, "fetch")
 		})
 	}
+}
+
+// TestHostileExperiments has an experiment of somebody else, as `exp pull` brings
+// one, whose stage files name places where no data may go. It may be looked at, and
+// be made a branch; nothing of it gets into the work tree, and no work copy of it
+// runs.
+func TestHostileExperiments(t *testing.T) {
+	for _, place := range hostileOutputs() {
+		for kind, files := range map[string]map[string]string{
+			"dvc file": {"bad.dvc": fmt.Sprintf("outs:\n- md5: %s\n  size: 4\n  hash: md5\n  path: %s\n", sumOf("good"), strconv.Quote(place))},
+			"stage": {
+				"dvc.yaml": fmt.Sprintf("stages:\n  evil:\n    cmd: touch ran\n    outs: [%s]\n", strconv.Quote(place)),
+				"dvc.lock": fmt.Sprintf("schema: '2.0'\nstages:\n  evil:\n    cmd: touch ran\n    outs:\n    - path: %s\n      hash: md5\n      md5: %s\n      size: 4\n", strconv.Quote(place), sumOf("good")),
+			},
+		} {
+			t.Run(kind+" "+strconv.Quote(place), func(t *testing.T) {
+				t.Parallel()
+				around, project := hostileProject(t)
+				git(t, project, "add", "-A", "--", "a_good.dvc", ".dvc/config")
+				git(t, project, "commit", "-q", "-m", "base")
+				writeFiles(t, project, files)
+				for name := range files {
+					git(t, project, "add", "-f", name)
+				}
+				git(t, project, "commit", "-q", "-m", "evil")
+				git(t, project, "branch", "evil-head")
+				base := gitOutput(t, project, "rev-parse", "HEAD~1")
+				git(t, project, "update-ref", "refs/exps/"+base[:2]+"/"+base[2:]+"/evil", "HEAD")
+				git(t, project, "reset", "-q", "--hard", "HEAD~1")
+				check := func(codes []int, args ...string) {
+					t.Helper()
+					before := surroundings(t, around)
+					got := runCtrx(t, project, args)
+					if !slices.Contains(codes, got.Code) {
+						t.Errorf("%v ends with %d:\n%s", args, got.Code, got.Output)
+					}
+					if got.Code != 0 && !strings.Contains(got.Output, fmt.Sprintf("%q", place)) && !strings.Contains(got.Output, "'"+place+"'") {
+						t.Errorf("%v does not name the place:\n%s", args, got.Output)
+					}
+					after := surroundings(t, around)
+					for _, s := range []map[string]string{before, after} {
+						maps.DeleteFunc(s, func(name, _ string) bool {
+							return strings.HasPrefix(name, "outer/project/.git/") && !strings.Contains(name, "/hooks/")
+						})
+					}
+					wantSame(t, strings.Join(args, " "), before, after)
+				}
+				check([]int{4}, "exp", "apply", "evil")
+				check([]int{0}, "exp", "show", "--json")
+				check([]int{0}, "exp", "branch", "evil", "looked-at")
+				git(t, project, "checkout", "-q", "evil-head")
+				check([]int{4}, "exp", "run", "--temp", "-n", "mine")
+				check([]int{4}, "checkout")
+			})
+		}
+	}
+}
+
+func gitOutput(t *testing.T, dir string, args ...string) string {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "git", args...)
+	cmd.Dir = dir
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("git %v: %v", args, err)
+	}
+	return strings.TrimSpace(string(out))
 }

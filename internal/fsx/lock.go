@@ -63,7 +63,10 @@ func (e *LockedError) Hint() string {
 // locked exclusively with flock (on Windows: its first byte, with LockFileEx),
 // then filled with a space, the process id and a newline. It is never removed,
 // since a process that waits may have it open.
-func TryLock(path string) (*FileLock, error) {
+func TryLock(path string) (*FileLock, error) { return tryLock(path, lockFile) }
+
+// tryLock is TryLock with the call that locks.
+func tryLock(path string, lock func(*os.File) error) (*FileLock, error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o666)
 	if errors.Is(err, os.ErrNotExist) {
 		if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
@@ -74,7 +77,7 @@ func TryLock(path string) (*FileLock, error) {
 	if err != nil {
 		return nil, fmt.Errorf("lock %s: %w", path, FullDisk(err))
 	}
-	if err := lockFile(f); err != nil {
+	if err := lock(f); err != nil {
 		defer f.Close()
 		if errors.Is(err, errLocked) {
 			return nil, &LockedError{Path: path, PID: holder(f)}
@@ -94,28 +97,38 @@ func TryLock(path string) (*FileLock, error) {
 // tries once, a negative one never gives up. The error is a *LockedError, or
 // the cause of ctx's end.
 func Lock(ctx context.Context, path string, wait time.Duration) (*FileLock, error) {
+	return lockWithin(ctx, path, wait, lockFile)
+}
+
+// Share is Lock for one of several holders: they exclude only those that took
+// Lock. The file names the last of them.
+func Share(ctx context.Context, path string, wait time.Duration) (*FileLock, error) {
+	return lockWithin(ctx, path, wait, shareFile)
+}
+
+func lockWithin(ctx context.Context, path string, wait time.Duration, lock func(*os.File) error) (*FileLock, error) {
 	if wait >= 0 {
 		var cancel context.CancelFunc
 		timed, cancel := context.WithTimeout(ctx, wait)
 		defer cancel()
-		l, err := lockUntil(timed, path)
+		l, err := lockUntil(timed, path, lock)
 		if err != nil && ctx.Err() != nil {
 			return nil, context.Cause(ctx)
 		}
 		return l, err
 	}
-	l, err := lockUntil(ctx, path)
+	l, err := lockUntil(ctx, path, lock)
 	if err != nil && ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
 	return l, err
 }
 
-func lockUntil(ctx context.Context, path string) (*FileLock, error) {
+func lockUntil(ctx context.Context, path string, lock func(*os.File) error) (*FileLock, error) {
 	tick := time.NewTicker(lockPoll)
 	defer tick.Stop()
 	for {
-		l, err := TryLock(path)
+		l, err := tryLock(path, lock)
 		var locked *LockedError
 		if !errors.As(err, &locked) {
 			return l, err

@@ -27,6 +27,11 @@ const (
 	Python Requirement = "python" // python3 on PATH
 	SSH    Requirement = "ssh"    // OpenSSH's sshd on PATH or in /usr/sbin
 
+	Tmpfs Requirement = "tmpfs" // the right to mount a file system in memory
+	Btrfs Requirement = "btrfs" // mkfs.btrfs on PATH, and the right to mount a file
+	XFS   Requirement = "xfs"   // mkfs.xfs on PATH, and the right to mount a file
+	Trace Requirement = "trace" // a Linux on AMD64 that lets a process trace its children
+
 	// Browser is a headless Chromium on PATH, by any of its names, or the
 	// program that CTRX_BROWSER names.
 	Browser Requirement = "browser"
@@ -97,6 +102,15 @@ func NeedPackages(t testing.TB, packages ...string) {
 	args := append([]string{"-m", "pip", "download", "--quiet", "--no-input", "--disable-pip-version-check", "--no-deps", "--retries", "1", "--dest", t.TempDir()}, packages...)
 	if exec.CommandContext(ctx, "python3", "-c", "import venv, ensurepip").Run() != nil || exec.CommandContext(ctx, "python3", args...).Run() != nil {
 		missing(t, Python, "python3 cannot make an environment with "+strings.Join(packages, ", "))
+	}
+}
+
+// NeedTracing skips the test, or fails it when Trace is required, where ptrace(2)
+// is refused.
+func NeedTracing(t testing.TB) {
+	t.Helper()
+	if err := canTrace(t.Context()); err != nil {
+		missing(t, Trace, "processes cannot be traced: "+err.Error())
 	}
 }
 

@@ -19,6 +19,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"ctrx/internal/errs"
 	"ctrx/internal/fsx"
@@ -46,6 +47,8 @@ type Backend struct {
 	opts   Options
 	blocks *sync.Pool // of *[]byte, blockSize long
 	hasher *storage.Hasher
+
+	noReflink atomic.Bool // sharing blocks with what is put failed: do not try again
 
 	mu      sync.Mutex
 	root    *fsx.Root // opened when first needed
@@ -144,18 +147,36 @@ func (b *Backend) Get(ctx context.Context, key string, w io.Writer) error {
 		}
 		return nil
 	}
-	f, err := r.Open(filepath.FromSlash(key))
+	f, err := openFile(r, key)
 	if err != nil {
-		return fmt.Errorf("get %s: %w", key, notDirIsMissing(kind(err)))
+		return err
 	}
 	defer f.Close()
-	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
-		return fmt.Errorf("get %s: %w", key, errors.Join(err, fs.ErrNotExist))
+	if taker, ok := w.(storage.FileTaker); ok {
+		done, err := taker.TakeFile(ctx, f)
+		if err != nil {
+			return fmt.Errorf("get %s: %w", key, err)
+		}
+		if done {
+			return nil
+		}
 	}
 	if _, err := copyBlocks(ctx, w, f, *block); err != nil {
 		return fmt.Errorf("get %s: %w", key, err)
 	}
 	return nil
+}
+
+func openFile(r *fsx.Root, key string) (*os.File, error) {
+	f, err := r.Open(filepath.FromSlash(key))
+	if err != nil {
+		return nil, fmt.Errorf("get %s: %w", key, notDirIsMissing(kind(err)))
+	}
+	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
+		f.Close()
+		return nil, fmt.Errorf("get %s: %w", key, errors.Join(err, fs.ErrNotExist))
+	}
+	return f, nil
 }
 
 // notDirIsMissing: where a/b is asked for and a is a file, a/b is missing.
@@ -268,15 +289,11 @@ func (b *Backend) putLarge(ctx context.Context, r *fsx.Root, key string, src io.
 	if _, err := src.Seek(0, io.SeekStart); err != nil {
 		return err
 	}
-	t, err := r.Create(name, 0o666)
+	t, got, n, err := b.take(ctx, r, name, src)
 	if err != nil {
 		return kind(err)
 	}
 	defer t.Discard()
-	got, n, err := b.hasher.CopyTo(ctx, t, src)
-	if err != nil {
-		return err
-	}
 	if n != size {
 		return errs.New(errs.Failed, "%d bytes were read where %d were expected", n, size)
 	}
@@ -302,6 +319,37 @@ func (b *Backend) putLarge(ctx context.Context, r *fsx.Root, key string, src io.
 	}
 	b.later(name)
 	return nil
+}
+
+// take makes a temporary file of the content of src, and hashes what is in it: one
+// that shares the blocks of src where that is a file on the same disk, else a copy.
+func (b *Backend) take(ctx context.Context, r *fsx.Root, name string, src io.ReadSeeker) (t *fsx.Temp, got storage.Digest, n int64, err error) {
+	if from, ok := src.(storage.FileSource); ok && from.SourceFile() != nil && !b.noReflink.Load() {
+		t, err = r.CreateClone(from.SourceFile(), name, 0o666)
+		switch {
+		case err == nil:
+			var info fs.FileInfo
+			if info, err = t.Stat(); err == nil {
+				n = info.Size()
+				got, err = b.hasher.Sum(ctx, t)
+			}
+		case errors.Is(err, errors.ErrUnsupported):
+			b.noReflink.Store(true)
+		default:
+			return nil, "", 0, err
+		}
+	}
+	if t == nil {
+		if t, err = r.Create(name, 0o666); err != nil {
+			return nil, "", 0, err
+		}
+		got, n, err = b.hasher.CopyTo(ctx, t, src)
+	}
+	if err != nil {
+		t.Discard()
+		return nil, "", 0, err
+	}
+	return t, got, n, nil
 }
 
 // later takes note of an object that is to be flushed and marked.
