@@ -2,6 +2,7 @@ package experiment
 
 import (
 	"context"
+	"fmt"
 	"io/fs"
 	"os"
 	"path"
@@ -70,6 +71,7 @@ type live struct {
 
 	mu      sync.Mutex
 	running []*runningCommand
+	retried []tracking.Tag // of stages that began again, not logged yet
 
 	// Of the goroutine that looks at files, and after its end of the tracker.
 	points  *points
@@ -133,6 +135,31 @@ func (l *live) Began(s *pipeline.Stage, pid int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.running = append(l.running, &runningCommand{stage: s, pid: pid, began: time.Now()})
+}
+
+// attemptTag and the stage's address is the tag of a stage that was tried again.
+// MLflow cannot take points back: it tells from when on they are of the attempt
+// that counted.
+const attemptTag = "ctrx.attempt."
+
+// Retrying implements pipeline.Observer.
+func (l *live) Retrying(s *pipeline.Stage, attempt int) {
+	tag := tracking.Tag{Key: attemptTag + s.Address("."), Value: fmt.Sprintf("%d since %s", attempt, l.now().UTC().Format("2006-01-02T15:04:05.000Z"))}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.retried = append(l.retried, tag)
+}
+
+// logRetries logs which stages began again since the last look.
+func (l *live) logRetries(ctx context.Context) error {
+	l.mu.Lock()
+	tags := l.retried
+	l.retried = nil
+	l.mu.Unlock()
+	if len(tags) == 0 {
+		return nil
+	}
+	return l.run.SetTags(ctx, tags)
 }
 
 // Ended implements pipeline.Observer.
@@ -202,6 +229,9 @@ func (l *live) sample(ctx context.Context, meter *usage.Meter, step int64) (sent
 
 // look logs what stages that run have written since the last look.
 func (l *live) look(ctx context.Context) error {
+	if err := l.logRetries(ctx); err != nil {
+		return err
+	}
 	running := l.commands()
 	if len(running) == 0 {
 		return nil

@@ -42,6 +42,20 @@ type RunRestored struct {
 	Fetched  int    // files that came from a remote
 	Missing  []string
 	Warnings []string
+	// Failed are the stages that failed in the run: what they left is not
+	// brought back.
+	Failed []FailedStage
+	// Untracked are files that were there, that Git did not know and no stage
+	// named. They are not brought back.
+	Untracked []string
+}
+
+// FailedStage is a stage of a run that failed. What it left of its outputs went to
+// no cache.
+type FailedStage struct {
+	Stage   string
+	Outputs []string // from the project root
+	Error   string
 }
 
 // CheckoutRun brings back what a run saw: code, parameters and dvc.lock by its
@@ -53,6 +67,9 @@ func CheckoutRun(ctx context.Context, p *pipeline.Project, client *tracking.Clie
 		return checkoutData(ctx, p, client, o)
 	}
 	var done RunRestored
+	if err := refuseParent(ctx, client, o.Run); err != nil {
+		return done, err
+	}
 	if err := o.check(p); err != nil {
 		return done, err
 	}
@@ -61,11 +78,11 @@ func CheckoutRun(ctx context.Context, p *pipeline.Project, client *tracking.Clie
 		return done, err
 	}
 	done.Warnings = done.Code.Warnings
-	if err := o.compareRecord(ctx, p, client, &done); err != nil {
-		return done, err
-	}
 	src, err := p.Commit(done.Code.Commit)
 	if err != nil {
+		return done, err
+	}
+	if err := o.compareRecord(ctx, p, client, src, &done); err != nil {
 		return done, err
 	}
 	if err := o.fetch(ctx, p, src, done.Code.Commit, &done); err != nil {
@@ -78,15 +95,19 @@ func CheckoutRun(ctx context.Context, p *pipeline.Project, client *tracking.Clie
 }
 
 // compareRecord warns of what the record of a run says and no commit holds.
-func (o RunCheckoutOptions) compareRecord(ctx context.Context, p *pipeline.Project, client *tracking.Client, done *RunRestored) error {
+func (o RunCheckoutOptions) compareRecord(ctx context.Context, p *pipeline.Project, client *tracking.Client, src pipeline.Source, done *RunRestored) error {
 	record, err := readRecord(ctx, client, o.Run)
 	if errs.KindOf(err) == errs.NotFound {
 		return nil
 	}
-	if err != nil || record.Git == nil {
+	if err != nil {
+		return err
+	}
+	if err := done.noteFailed(ctx, p, src, record.Stages); err != nil || record.Git == nil {
 		return err
 	}
 	if len(record.Git.Untracked) > 0 {
+		done.Untracked = record.Git.Untracked
 		done.Warnings = append(done.Warnings, "files were there that Git did not know and no stage named: they are not brought back: "+someOf(record.Git.Untracked))
 	}
 	if here := p.GitPath("."); record.Git.Project != here {
@@ -94,6 +115,67 @@ func (o RunCheckoutOptions) compareRecord(ctx context.Context, p *pipeline.Proje
 			record.Git.Project, here))
 	}
 	return nil
+}
+
+// noteFailed says which outputs a run did not get to keep. The lock that it
+// leaves has what an earlier run made in their place, or nothing.
+func (r *RunRestored) noteFailed(ctx context.Context, p *pipeline.Project, src pipeline.Source, stages []recordStage) error {
+	if !slices.ContainsFunc(stages, func(s recordStage) bool { return s.Error != "" }) {
+		return nil
+	}
+	ix, err := p.LoadIndex(ctx, src)
+	if err != nil {
+		return err
+	}
+	for _, s := range stages {
+		if s.Error == "" {
+			continue
+		}
+		failed := FailedStage{Stage: s.Stage, Error: s.Error}
+		var earlier []string
+		for _, stage := range ix.Stages {
+			if stage.Address(".") != s.Stage {
+				continue
+			}
+			for _, out := range stage.Outs {
+				failed.Outputs = append(failed.Outputs, out.Rel)
+				if out.Cache && out.Recorded != nil {
+					earlier = append(earlier, out.Rel)
+				}
+			}
+		}
+		r.Failed = append(r.Failed, failed)
+		text := fmt.Sprintf("stage '%s' failed in this run: what it left went to no cache and is not brought back", s.Stage)
+		if len(failed.Outputs) > 0 {
+			text += ": " + someOf(failed.Outputs)
+		}
+		if len(earlier) > 0 {
+			text += " (here as an earlier run made it: " + someOf(earlier) + ")"
+		}
+		r.Warnings = append(r.Warnings, text+"; to make it: ctrx repro "+s.Stage)
+	}
+	return nil
+}
+
+// refuseParent refuses a run that has no code and no data of its own because it
+// stands for several: it names them.
+func refuseParent(ctx context.Context, client *tracking.Client, run tracking.RunRecord) error {
+	if run.Tag(treeTag) != "" || run.Tag(commitTag) != "" {
+		return nil
+	}
+	page, err := client.SearchRuns(ctx, tracking.RunQuery{Experiments: []string{run.ExperimentID}, Filter: fmt.Sprintf("tags.`%s` = '%s'", parentTag, run.ID), Max: 1000})
+	if err != nil || len(page.Runs) == 0 {
+		return err
+	}
+	var names []string
+	for _, child := range page.Runs {
+		names = append(names, fmt.Sprintf("%.8s (%s)", child.ID, child.Name))
+	}
+	hint := "check out one of them: ctrx runs checkout " + page.Runs[0].ID[:8]
+	if best := run.Tag("ctrx.best_run_id"); best != "" {
+		hint = fmt.Sprintf("the best of them: ctrx runs checkout %.8s", best)
+	}
+	return errs.Hint(errs.New(errs.Usage, "run %.8s (%s) is the parent of %d run(s), and has no code and no data of its own: %s", run.ID, run.Name, len(names), someOf(names)), "%s", hint)
 }
 
 // someOf names the first few.

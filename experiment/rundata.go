@@ -21,6 +21,9 @@ import (
 // locks, params and metrics files that are artifacts, and the data that its
 // record names. The result is a project without Git.
 func checkoutData(ctx context.Context, p *pipeline.Project, client *tracking.Client, o RunCheckoutOptions) (done RunRestored, err error) {
+	if err := refuseParent(ctx, client, o.Run); err != nil {
+		return done, err
+	}
 	if o.Worktree == "" {
 		return done, errs.Hint(errs.New(errs.Usage, "--data-only needs a folder"), "ctrx runs checkout %s --data-only --worktree DIR", o.Run.ID[:min(8, len(o.Run.ID))])
 	}
@@ -30,6 +33,12 @@ func checkoutData(ctx context.Context, p *pipeline.Project, client *tracking.Cli
 	record, err := readRecord(ctx, client, o.Run)
 	if err != nil {
 		return done, fmt.Errorf("what data run %s saw is not known: %w", o.Run.ID, err)
+	}
+	for _, s := range record.Stages {
+		if s.Error != "" {
+			done.Failed = append(done.Failed, FailedStage{Stage: s.Stage, Error: s.Error})
+			done.Warnings = append(done.Warnings, fmt.Sprintf("stage '%s' failed in this run: what it left of its outputs went to no cache and is not brought back; to make it: ctrx repro %s", s.Stage, s.Stage))
+		}
 	}
 	data, err := o.recorded(ctx, p, record, &done)
 	if err != nil {

@@ -67,6 +67,9 @@ type TrackingServer struct {
 	Database, Artifacts string
 	// UI is the interface that a browser gets.
 	UI *ui.UI
+	// Login is an address that logs a browser in, once and for ten minutes,
+	// where the server has a token; else "".
+	Login string
 }
 
 // ListenTracking checks the options and begins to listen. Whoever got a server
@@ -121,6 +124,13 @@ func ListenTracking(ctx context.Context, o TrackingServerOptions) (*TrackingServ
 		return nil, errs.Hint(errs.New(errs.Conflict, "cannot listen on %s port %d: %w", o.Host, o.Port, err), "repeat the command with --port 0, which takes any port that is free")
 	}
 	t.server = server.New(opts)
+	if o.Token != "" {
+		path, err := t.server.Login()
+		if err != nil {
+			return nil, errors.Join(err, t.listener.Close(), t.server.Close())
+		}
+		t.Login = t.URL() + path
+	}
 	if o.Project && o.Backend == "" {
 		if err := t.announce(o.Root); err != nil {
 			return nil, errors.Join(err, t.listener.Close(), t.server.Close())

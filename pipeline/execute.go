@@ -35,6 +35,9 @@ type Observer interface {
 	// Began says that a command of a stage runs as the process pid, which leads
 	// a process group of its own.
 	Began(s *Stage, pid int)
+	// Retrying says that the commands of a stage failed and begin again: what
+	// they wrote is about to be deleted. attempt counts from 2.
+	Retrying(s *Stage, attempt int)
 	// Ended says that the command has ended. What the stage wrote is still as
 	// its commands left it.
 	Ended(s *Stage, pid int)

@@ -124,7 +124,8 @@ func (o GCOptions) Warning() string {
 
 // GC removes the objects that nothing kept refers to, from the cache and with
 // Cloud from the remote. What leaves the cache goes to a trash for a while; see
-// GCUndo. What is removed is what DVC removes with the same options.
+// GCUndo. What is removed is what DVC removes with the same options, but for the
+// data of the repository's other work trees, which is kept.
 func (p *Project) GC(ctx context.Context, o GCOptions) (GCResult, error) {
 	var r GCResult
 	if err := o.Check(); err != nil {
@@ -142,6 +143,9 @@ func (p *Project) GC(ctx context.Context, o GCOptions) (GCResult, error) {
 		}
 	}
 	if err := p.collectUsed(ctx, o, u); err != nil {
+		return r, err
+	}
+	if err := p.collectWorkTrees(ctx, o, u); err != nil {
 		return r, err
 	}
 	keep := u.all()

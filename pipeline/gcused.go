@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"strings"
 
@@ -54,6 +55,29 @@ func (p *Project) collectOther(ctx context.Context, dir string, o GCOptions, u u
 		lock.Unlock()
 	}
 	return errors.Join(err, other.Close())
+}
+
+// collectWorkTrees enters the data of the repository's other work trees: those
+// that `runs checkout` makes use the cache of the one that they came from.
+func (p *Project) collectWorkTrees(ctx context.Context, o GCOptions, u used) error {
+	if p.Git == nil {
+		return nil
+	}
+	dirs, err := p.Git.WorkTrees()
+	if err != nil {
+		return err
+	}
+	only := GCOptions{Workspace: true, NotInRemote: o.NotInRemote, Cloud: o.Cloud, Remote: o.Remote, Jobs: o.Jobs, SkipFailed: o.SkipFailed}
+	for _, dir := range dirs {
+		dir = filepath.Join(dir, filepath.FromSlash(p.GitPath(".")))
+		if _, err := os.Stat(filepath.Join(dir, ".dvc")); err != nil {
+			continue // its commit has no such project
+		}
+		if err := p.collectOther(ctx, dir, only, u); err != nil {
+			return fmt.Errorf("work tree %s: %w", dir, err)
+		}
+	}
+	return nil
 }
 
 // collectUsed enters the data of the work tree and of the revisions asked for.

@@ -194,6 +194,9 @@ func (w worker) attempts(ctx context.Context, s *Stage, l Limits, env []string, 
 			return err
 		}
 		w.p.Warn("stage '%s': %v; trying again (attempt %d of %d)", s.Address(w.p.Dir), err, attempt+1, l.Retries+1)
+		if o := w.o.Observer; o != nil {
+			o.Retrying(s, attempt+1)
+		}
 		if err := w.p.clearOutputs(ctx, s); err != nil {
 			return err
 		}

@@ -89,29 +89,24 @@ func (o TransferOptions) statEach(ctx context.Context, ds []Digest) (map[Digest]
 	var mu sync.Mutex
 	m := newMeter(o.Sink, "query remote", "objects", int64(len(ds)))
 	defer m.finish()
-	g, gctx := errgroup.WithContext(ctx)
-	g.SetLimit(o.Jobs)
-	for _, d := range ds {
-		g.Go(func() error {
-			var size int64
-			err := o.Retry.do(gctx, func() (err error) {
-				size, err = o.Remote.Stat(gctx, o.key(d))
-				return err
-			})
-			m.add(1)
-			if errors.Is(err, fs.ErrNotExist) {
-				return nil
-			}
-			if err != nil {
-				return err
-			}
-			mu.Lock()
-			defer mu.Unlock()
-			out[d] = size
-			return nil
+	return out, each(ctx, o.Jobs, len(ds), func(ctx context.Context, i int) error {
+		var size int64
+		err := o.Retry.do(ctx, func() (err error) {
+			size, err = o.Remote.Stat(ctx, o.key(ds[i]))
+			return err
 		})
-	}
-	return out, g.Wait()
+		m.add(1)
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		out[ds[i]] = size
+		return nil
+	})
 }
 
 // list lists the prefixes, several at a time, and picks the wanted objects.

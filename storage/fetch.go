@@ -205,30 +205,23 @@ func (o TransferOptions) readDir(ctx context.Context, d Digest) ([]byte, error) 
 
 // download gets the objects, several at a time.
 func (f *fetch) download(ctx context.Context, b *batch, ds []Digest, m *meter) error {
-	g, gctx := errgroup.WithContext(ctx)
-	g.SetLimit(f.Jobs)
-	for _, d := range ds {
-		g.Go(func() error {
-			if gctx.Err() != nil {
-				return context.Cause(gctx)
-			}
-			var n int64
-			err := f.Retry.do(gctx, func() (err error) {
-				n, err = f.get(gctx, b, d, m)
-				return err
-			})
-			if errors.Is(err, fs.ErrNotExist) {
-				f.missing(MissingObject{Digest: d, RelPath: f.rels[d], Path: f.paths[d]})
-				return nil
-			}
-			if err != nil {
-				return f.fail(gctx, d, err)
-			}
-			f.done(d, n)
-			return nil
+	return each(ctx, f.Jobs, len(ds), func(ctx context.Context, i int) error {
+		d := ds[i]
+		var n int64
+		err := f.Retry.do(ctx, func() (err error) {
+			n, err = f.get(ctx, b, d, m)
+			return err
 		})
-	}
-	return g.Wait()
+		if errors.Is(err, fs.ErrNotExist) {
+			f.missing(MissingObject{Digest: d, RelPath: f.rels[d], Path: f.paths[d]})
+			return nil
+		}
+		if err != nil {
+			return f.fail(ctx, d, err)
+		}
+		f.done(d, n)
+		return nil
+	})
 }
 
 func (f *fetch) get(ctx context.Context, b *batch, d Digest, m *meter) (int64, error) {

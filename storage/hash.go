@@ -251,7 +251,8 @@ func (h *Hasher) known(ctx context.Context, root string, files []found, out []ha
 	})
 }
 
-// each calls do for 0 to n-1, several at a time, until one call fails.
+// each calls do for 0 to n-1, several at a time, until one call fails. Each
+// goroutine does many: one for each call would grow its stack anew every time.
 func each(ctx context.Context, jobs, n int, do func(ctx context.Context, i int) error) error {
 	g, ctx := errgroup.WithContext(ctx)
 	var next atomic.Int64

@@ -9,8 +9,6 @@ import (
 	"io/fs"
 	"slices"
 
-	"golang.org/x/sync/errgroup"
-
 	"ctrx/internal/errs"
 )
 
@@ -196,26 +194,18 @@ func (p *push) size(d Digest) int64 {
 
 // upload puts the objects, several at a time.
 func (p *push) upload(ctx context.Context, ds []Digest, m *meter) error {
-	g, gctx := errgroup.WithContext(ctx)
-	g.SetLimit(p.Jobs)
-	for _, d := range ds {
-		g.Go(func() error {
-			if gctx.Err() != nil {
-				return context.Cause(gctx)
-			}
-			var size int64
-			err := p.Retry.do(gctx, func() (err error) {
-				size, err = p.put(gctx, d, m)
-				return err
-			})
-			if err != nil {
-				return p.fail(gctx, d, err)
-			}
-			p.done(d, size)
-			return nil
+	return each(ctx, p.Jobs, len(ds), func(ctx context.Context, i int) error {
+		var size int64
+		err := p.Retry.do(ctx, func() (err error) {
+			size, err = p.put(ctx, ds[i], m)
+			return err
 		})
-	}
-	return g.Wait()
+		if err != nil {
+			return p.fail(ctx, ds[i], err)
+		}
+		p.done(ds[i], size)
+		return nil
+	})
 }
 
 func (p *push) put(ctx context.Context, d Digest, m *meter) (int64, error) {

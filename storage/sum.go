@@ -11,8 +11,11 @@ import (
 // the writer does next.
 const asyncFrom = 64 << 10
 
+// asyncBlocks is how many blocks may wait for being hashed.
+const asyncBlocks = 8
+
 // sum computes a digest of what is written to it. Large pieces are hashed while
-// the writer goes on, one at a time.
+// the writer goes on.
 type sum struct {
 	alg Algorithm
 	md5 interface {
@@ -22,10 +25,13 @@ type sum struct {
 	block []byte // MD5Dos2Unix: not yet a whole block
 	n     int64
 	pool  *sync.Pool    // of *[]byte, hashBlock long
-	busy  chan struct{} // closed when the last piece is hashed; nil: none is
+	busy  chan struct{} // closed when all so far is hashed; nil: it is
+	room  chan struct{} // holds one for each block that waits
 }
 
-func (c *Cache) newSum() *sum { return &sum{alg: c.alg, md5: md5.New(), pool: c.hasher.pool} }
+func (c *Cache) newSum() *sum {
+	return &sum{alg: c.alg, md5: md5.New(), pool: c.hasher.pool, room: make(chan struct{}, asyncBlocks)}
+}
 
 // Write takes content. It never fails.
 func (s *sum) Write(p []byte) (int, error) {
@@ -39,20 +45,29 @@ func (s *sum) Write(p []byte) (int, error) {
 		s.md5.Write(p)
 	default:
 		for len(p) > 0 {
+			s.room <- struct{}{}
 			block := s.pool.Get().(*[]byte)
 			k := copy(*block, p)
 			p = p[k:]
-			s.wait()
-			busy := make(chan struct{})
-			s.busy = busy
-			go func() {
-				s.md5.Write((*block)[:k])
-				s.pool.Put(block)
-				close(busy)
-			}()
+			s.later(block, k)
 		}
 	}
 	return n, nil
+}
+
+// later hashes n bytes of a block after all that came before.
+func (s *sum) later(block *[]byte, n int) {
+	before, done := s.busy, make(chan struct{})
+	s.busy = done
+	go func() {
+		if before != nil {
+			<-before
+		}
+		s.md5.Write((*block)[:n])
+		s.pool.Put(block)
+		<-s.room
+		close(done)
+	}()
 }
 
 func (s *sum) wait() {

@@ -155,18 +155,22 @@ func (s section) Seek(offset int64, whence int) (int64, error) {
 // ListArtifacts lists one folder of a run; dir is "" for the root. A folder
 // that does not exist is empty.
 func (c *Client) ListArtifacts(ctx context.Context, runID, dir string) ([]Artifact, error) {
-	var all []Artifact
 	q := url.Values{"run_id": {runID}}
 	if dir != "" {
 		q.Set("path", dir)
 	}
+	return c.listArtifacts(ctx, request{method: http.MethodGet, path: apiPath + "artifacts/list", query: q, what: "list artifacts of run " + runID})
+}
+
+// listArtifacts asks page by page.
+func (c *Client) listArtifacts(ctx context.Context, ask request) ([]Artifact, error) {
+	var all []Artifact
 	for {
 		var out struct {
 			Files []wire.FileInfo `json:"files"`
 			Next  string          `json:"next_page_token"`
 		}
-		err := c.rest.patient().call(ctx, request{method: http.MethodGet, path: apiPath + "artifacts/list", query: q, what: "list artifacts of run " + runID}, &out)
-		if err != nil {
+		if err := c.rest.patient().call(ctx, ask, &out); err != nil {
 			return nil, err
 		}
 		for _, f := range out.Files {
@@ -180,7 +184,7 @@ func (c *Client) ListArtifacts(ctx context.Context, runID, dir string) ([]Artifa
 			slices.SortFunc(all, func(a, b Artifact) int { return strings.Compare(a.Path, b.Path) })
 			return all, nil
 		}
-		q.Set("page_token", out.Next)
+		ask.query.Set("page_token", out.Next)
 	}
 }
 

@@ -194,10 +194,10 @@ func checkAll(t testing.TB, c *Client, id string) {
 	}
 }
 
-// runs lists the runs of the test experiment.
+// runs lists the runs of the client's experiment.
 func runs(t testing.TB, c *Client) []RunRecord {
 	t.Helper()
-	e, err := c.ExperimentByName(t.Context(), "exp")
+	e, err := c.ExperimentByName(t.Context(), c.experimentName())
 	must(t, err)
 	page, err := c.SearchRuns(t.Context(), RunQuery{Experiments: []string{e.ID}})
 	must(t, err)

@@ -130,6 +130,7 @@ func TestMLflow(t *testing.T) {
 	}
 	checkRefusalsOfMLflow(t, remote)
 	checkMovesOfMLflow(t, remote.cfg, ids)
+	checkModelsOfMLflow(t, remote.cfg)
 
 	stage := mustStart(t, embedded, "stage")
 	serve, stop, err := embedded.Serve(ctx)
@@ -154,6 +155,35 @@ func TestMLflow(t *testing.T) {
 	must(t, embedded.DownloadArtifact(ctx, stage.ID(), "stage/note.txt", &note))
 	if len(record.Metrics) != 2 || len(record.Params) != 1 || record.Params[0] != (Param{"stage.depth", "5"}) || record.Tag("stage") != "train" || note.String() != "from python" {
 		t.Errorf("what the stage logged: %+v, note %q", record, note.String())
+	}
+}
+
+// checkModelsOfMLflow moves models and traces to the real server and on to a
+// third one, and home again.
+func checkModelsOfMLflow(t *testing.T, remote Config) {
+	t.Helper()
+	home, third := config(t, ""), config(t, "")
+	home.ExperimentName, third.ExperimentName, remote.ExperimentName = "models", "models", "models"
+	c := mustOpen(t, home)
+	logModels(t, c, "ctr")
+	o := MoveOptions{Dir: t.TempDir(), Experiments: []string{"models"}}
+	export(t, home, o)
+	for i := range 2 {
+		got, err := Import(t.Context(), remote, o)
+		if want := 1 - i; err != nil || got.LoggedModels != want || got.Traces != want || got.RegisteredModels != want || got.ModelVersions != 2*want || len(got.NotMoved) != 0 {
+			t.Errorf("import %d: %+v, %v", i+1, got, err)
+		}
+		checkModels(t, mustOpen(t, remote), "ctr")
+	}
+	back := MoveOptions{Dir: t.TempDir(), Experiments: []string{"models"}}
+	if got := export(t, remote, back); got.LoggedModels != 1 || got.Traces != 1 || got.RegisteredModels != 1 || len(got.NotMoved) != 0 {
+		t.Errorf("exported %+v", got)
+	}
+	for range 2 {
+		if _, err := Import(t.Context(), third, back); err != nil {
+			t.Fatal(err)
+		}
+		checkModels(t, mustOpen(t, third), "ctr")
 	}
 }
 

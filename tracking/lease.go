@@ -156,6 +156,14 @@ func (c *Client) Reap(ctx context.Context) ([]ReapedRun, error) {
 	})
 }
 
+// clearOld removes a file that a process was writing when it was killed.
+func clearOld(cfg Config, name string) {
+	info, err := os.Stat(name)
+	if err == nil && strings.HasSuffix(name, ".tmp") && cfg.Now().Sub(info.ModTime()) > time.Hour {
+		_ = os.Remove(name)
+	}
+}
+
 // reap ends dead runs. client gives the client for a tracking URI, or nil for
 // one that is not to be looked at.
 func reap(ctx context.Context, cfg Config, client func(uri string) (*Client, error)) ([]ReapedRun, error) {
@@ -172,6 +180,7 @@ func reap(ctx context.Context, cfg Config, client func(uri string) (*Client, err
 	for _, e := range entries {
 		name, ok := strings.CutSuffix(e.Name(), ".json")
 		if !ok {
+			clearOld(cfg, filepath.Join(cfg.leaseDir(), e.Name()))
 			continue
 		}
 		run, uri, err := reapOne(ctx, cfg, filepath.Join(cfg.leaseDir(), name), down, client)

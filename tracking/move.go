@@ -34,8 +34,11 @@ import (
 //	runs/ID/run.json           the run as runs/get gives it
 //	runs/ID/metrics.jsonl      every point of every metric, by metric and time
 //	runs/ID/artifacts/...      its artifacts
+//	logged-models/ID/          model.json and artifacts/ of a logged model
+//	traces/ID/                 trace.json and artifacts/traces.json, the spans
+//	registry.jsonl             one registered model per line, with its versions
 //
-// A folder of a run appears when it is whole.
+// A folder of a run, model or trace appears when it is whole.
 const (
 	moveVersion = 1
 	moveFormat  = "ctrx tracking export"
@@ -57,6 +60,19 @@ type Moved struct {
 	Unchanged   int   // runs that were there already
 	Artifacts   int   // files
 	Bytes       int64 // of artifacts
+
+	LoggedModels     int // written now, like those that follow
+	Traces           int
+	RegisteredModels int
+	ModelVersions    int
+	NotMoved         []NotMoved
+}
+
+// NotMoved is something that stayed behind, because the server refused it or
+// what it belongs to is not in the export.
+type NotMoved struct {
+	What string // "version 2 of model ctr"
+	Why  string
 }
 
 type exportHeader struct {
@@ -75,6 +91,27 @@ type mover struct {
 	seen  atomic.Int64
 	total int64
 	what  string
+}
+
+// leave notes what stays behind.
+func (m *mover) leave(what, why string) {
+	m.count(func(n *Moved) { n.NotMoved = append(n.NotMoved, NotMoved{what, why}) })
+}
+
+// leaveRefused takes it that a server refuses a thing: the thing is noted, and
+// the rest goes on. Other failures end the move.
+func (m *mover) leaveRefused(what string, err error) error {
+	var page *webPageError
+	refused, ok := errors.AsType[*ServerError](err)
+	switch {
+	case errors.As(err, &page):
+		m.leave(what, "the server does not know such things")
+	case ok && refused.Kind() != errs.Auth && !refused.passing() && (refused.Status < 500 || refused.Status == http.StatusNotImplemented):
+		m.leave(what, refused.Message)
+	default:
+		return err
+	}
+	return nil
 }
 
 func (m *mover) count(f func(*Moved)) {
@@ -147,7 +184,31 @@ func (m *mover) export(ctx context.Context) error {
 	}
 	err = g.Wait()
 	m.progress(true)
+	if err == nil {
+		err = m.exportRest(ctx, experiments, runs)
+	}
 	return err
+}
+
+// exportRest writes what belongs to the experiments besides their runs.
+func (m *mover) exportRest(ctx context.Context, experiments []wire.Experiment, runs []wire.Run) error {
+	known := map[string]bool{} // ids of runs and logged models
+	for _, r := range runs {
+		known[first(r.Info.RunID, r.Info.RunUUID)] = true
+	}
+	for _, e := range experiments {
+		models, err := m.exportModels(ctx, e.ID)
+		if err != nil {
+			return err
+		}
+		for _, id := range models {
+			known[id] = true
+		}
+		if err := m.exportTraces(ctx, e.ID); err != nil {
+			return err
+		}
+	}
+	return m.exportRegistry(ctx, known)
 }
 
 // checkHeader makes sure that a folder holds an export, or for a new export
@@ -312,24 +373,43 @@ func (m *mover) exportRun(ctx context.Context, run wire.Run) error {
 	if err != nil {
 		return err
 	}
+	changed, err := m.publishFolder("runs/"+id, "run.json", record, func(part string) error {
+		if err := m.exportMetrics(ctx, run, part+"/metrics.jsonl"); err != nil {
+			return err
+		}
+		list := func(dir string) ([]Artifact, error) { return m.c.ListArtifacts(ctx, id, dir) }
+		return m.exportArtifacts(ctx, list, run.Info.ArtifactURI, "", part+"/artifacts")
+	})
+	if err != nil {
+		return fmt.Errorf("export run %s: %w", id, err)
+	}
+	m.count(func(n *Moved) {
+		if changed {
+			n.Runs++
+		} else {
+			n.Unchanged++
+		}
+	})
+	return nil
+}
+
+// publishFolder writes a folder with a record of what it holds, which appears
+// when it is whole. One whose record would come out the same is left as it is.
+func (m *mover) publishFolder(final, name string, record []byte, fill func(part string) error) (changed bool, err error) {
 	record = append(record, '\n')
-	final, part := "runs/"+id, "runs/"+id+".part"
-	if old, err := m.root.ReadFile(final + "/run.json"); err == nil && bytes.Equal(old, record) {
-		m.count(func(n *Moved) { n.Unchanged++ })
-		return nil
+	part := final + ".part"
+	if old, err := m.root.ReadFile(final + "/" + name); err == nil && bytes.Equal(old, record) {
+		return false, nil
 	}
 	err = m.root.RemoveAll(part)
 	if err == nil {
 		err = m.root.MkdirAll(part, 0o777)
 	}
 	if err == nil {
-		err = m.exportMetrics(ctx, run, part+"/metrics.jsonl")
+		err = fill(part)
 	}
 	if err == nil {
-		err = m.exportArtifacts(ctx, run, "", part+"/artifacts")
-	}
-	if err == nil {
-		err = publish(m.root, part+"/run.json", bytes.NewReader(record))
+		err = publish(m.root, part+"/"+name, bytes.NewReader(record))
 	}
 	if err == nil {
 		err = m.root.RemoveAll(final)
@@ -337,11 +417,7 @@ func (m *mover) exportRun(ctx context.Context, run wire.Run) error {
 	if err == nil {
 		err = m.root.Rename(part, final)
 	}
-	if err != nil {
-		return fmt.Errorf("export run %s: %w", id, fsx.FullDisk(err))
-	}
-	m.count(func(n *Moved) { n.Runs++ })
-	return nil
+	return err == nil, fsx.FullDisk(err)
 }
 
 // exportMetrics writes the histories page by page.
@@ -378,13 +454,14 @@ func (m *mover) exportMetrics(ctx context.Context, run wire.Run, name string) er
 	return errors.Join(err, f.Close())
 }
 
-// exportArtifacts writes one folder of a run's artifacts and those below it.
-func (m *mover) exportArtifacts(ctx context.Context, run wire.Run, dir, to string) error {
-	all, err := m.c.ListArtifacts(ctx, first(run.Info.RunID, run.Info.RunUUID), dir)
+// exportArtifacts writes one folder of the artifacts at a URI and those below
+// it.
+func (m *mover) exportArtifacts(ctx context.Context, list func(dir string) ([]Artifact, error), uri, dir, to string) error {
+	all, err := list(dir)
 	if err != nil {
 		return err
 	}
-	store, err := m.c.artifactStore(ctx, m.c.rest, run.Info.ArtifactURI)
+	store, err := m.c.artifactStore(ctx, m.c.rest, uri)
 	if err != nil {
 		if len(all) == 0 {
 			return nil
@@ -396,7 +473,7 @@ func (m *mover) exportArtifacts(ctx context.Context, run wire.Run, dir, to strin
 			return err
 		}
 		if a.Dir {
-			if err := m.exportArtifacts(ctx, run, a.Path, to); err != nil {
+			if err := m.exportArtifacts(ctx, list, uri, a.Path, to); err != nil {
 				return err
 			}
 			continue

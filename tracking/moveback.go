@@ -92,7 +92,30 @@ func (m *mover) importAll(ctx context.Context) error {
 		}
 	}
 	m.progress(true)
+	if err := m.importRest(ctx, generations, targets, ids); err != nil {
+		return err
+	}
 	return m.deleteExperiments(ctx, experiments, targets)
+}
+
+// importRest brings what belongs to the experiments besides their runs. Runs
+// that are deleted there are so by now: what is left of them is refused.
+func (m *mover) importRest(ctx context.Context, generations [][]movedRun, targets, runs map[string]string) error {
+	models, err := m.importModels(ctx, targets, runs)
+	if err != nil {
+		return err
+	}
+	for _, g := range generations {
+		for _, r := range g {
+			if err := m.linkModels(ctx, r, runs[r.id], models); err != nil {
+				return fmt.Errorf("import run %s: %w", r.id, err)
+			}
+		}
+	}
+	if err := m.importTraces(ctx, targets, runs); err != nil {
+		return err
+	}
+	return m.importRegistry(ctx, places{runs: runs, models: models, experiments: targets})
 }
 
 // readRuns gives the runs of some experiments, those without a parent first,
@@ -294,7 +317,7 @@ func (m *mover) fill(ctx context.Context, t target, r movedRun, tags []wire.Tag)
 	if err := m.importMetrics(ctx, t, r.id); err != nil {
 		return err
 	}
-	if err := m.importArtifacts(ctx, t, "runs/"+r.id+"/artifacts"); err != nil {
+	if err := m.importArtifacts(ctx, t.artifactURI, "runs/"+r.id+"/artifacts"); err != nil {
 		return err
 	}
 	if err := m.c.apply(ctx, t, operation{Op: opUpdate, Status: r.run.Info.Status, EndTime: value(r.run.Info.EndTime)}); err != nil {
@@ -351,7 +374,8 @@ func (m *mover) importMetrics(ctx context.Context, t target, id string) error {
 	return send()
 }
 
-func (m *mover) importArtifacts(ctx context.Context, t target, dir string) error {
+// importArtifacts brings a folder to an artifact URI.
+func (m *mover) importArtifacts(ctx context.Context, uri, dir string) error {
 	return fs.WalkDir(m.root.FS(), dir, func(name string, d fs.DirEntry, err error) error {
 		if errors.Is(err, fs.ErrNotExist) && name == dir {
 			return fs.SkipAll
@@ -372,7 +396,7 @@ func (m *mover) importArtifacts(ctx context.Context, t target, dir string) error
 		if err != nil {
 			return err
 		}
-		if err := m.c.putArtifact(ctx, t.artifactURI, operation{Op: opArtifact, Path: rel, Size: info.Size(), source: f}); err != nil {
+		if err := m.c.putArtifact(ctx, uri, operation{Op: opArtifact, Path: rel, Size: info.Size(), source: f}); err != nil {
 			return err
 		}
 		m.count(func(n *Moved) { n.Artifacts++; n.Bytes += info.Size() })

@@ -34,6 +34,7 @@ type operation struct {
 	RunID       string `json:"run_id,omitempty"`     // where the server has the run
 	ArtifactURI string `json:"artifact_uri,omitempty"`
 	Detached    bool   `json:"detached,omitempty"` // all that follows in the run is in the spool
+	Sent        bool   `json:"sent,omitempty"`     // a request to create it was sent, without an answer
 	Shared      bool   `json:"shared,omitempty"`   // it does not end with the process that began it
 
 	// opBatch; Tags also opCreate

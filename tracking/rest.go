@@ -356,9 +356,22 @@ func (r *rest) refusal(resp *http.Response, data []byte) error {
 }
 
 func notMLflow(display string, status int) error {
-	return errs.Hint(errs.New(errs.Unreachable, "%s answers with a web page (status %d): is it an MLflow server?", display, status),
-		"check MLFLOW_TRACKING_URI, also its path")
+	return errs.Hint(&webPageError{display, status}, "check MLFLOW_TRACKING_URI, also its path")
 }
+
+// webPageError is an answer that is a web page: the address is not that of a
+// server, or the server is too old to know the call.
+type webPageError struct {
+	server string // URI without secrets
+	status int
+}
+
+func (e *webPageError) Error() string {
+	return fmt.Sprintf("%s answers with a web page (status %d): is it an MLflow server?", e.server, e.status)
+}
+
+// Kind is that of a server that cannot be reached.
+func (e *webPageError) Kind() errs.Kind { return errs.Unreachable }
 
 func isHTML(resp *http.Response, data []byte) bool {
 	if strings.HasPrefix(resp.Header.Get("Content-Type"), "text/html") {

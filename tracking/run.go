@@ -113,6 +113,7 @@ func (c *Client) StartRun(ctx context.Context, spec RunSpec) (*Run, error) {
 			r.lease.created(r.id)
 			return r, nil
 		}
+		r.header.Sent = !isDial(err)
 	}
 	if !c.mayspool(ctx, err) {
 		return nil, errors.Join(err, r.lease.release())
@@ -144,7 +145,7 @@ func (c *Client) createRun(ctx context.Context, experimentID string, op operatio
 		Tags       []wire.Tag `json:"tags"`
 	}{experimentID, op.User, op.Name, op.StartTime, op.Tags}
 	var info wire.RunInfo
-	first := true
+	first, repeated := true, false
 	err := c.rest.repeat(ctx, false, func(ctx context.Context) error {
 		if !first {
 			found, ok, err := c.findByKey(ctx, experimentID, op.Key, true)
@@ -152,6 +153,7 @@ func (c *Client) createRun(ctx context.Context, experimentID string, op operatio
 				info = found
 				return err
 			}
+			repeated = true
 		}
 		first = false
 		var out struct {
@@ -164,25 +166,41 @@ func (c *Client) createRun(ctx context.Context, experimentID string, op operatio
 	if err == nil && info.RunID == "" {
 		info.RunID = info.RunUUID
 	}
+	if err == nil && repeated {
+		c.noteDoubt(experimentID, op.Key, info.RunID)
+	}
 	return info, err
 }
 
-// findByKey looks for a run by RunKeyTag.
+// findByKey looks for a run by RunKeyTag. One that is deleted is found where no
+// other has the key.
 func (c *Client) findByKey(ctx context.Context, experimentID, key string, once bool) (wire.RunInfo, bool, error) {
+	all, err := c.runsWithKey(ctx, experimentID, key, once)
+	if err != nil || len(all) == 0 {
+		return wire.RunInfo{}, false, err
+	}
+	for _, r := range all {
+		if r.Info.LifecycleStage != "deleted" && tagOf(r.Data.Tags, duplicateTag) == "" {
+			return r.Info, true, nil
+		}
+	}
+	return all[0].Info, true, nil
+}
+
+// runsWithKey lists the runs with a key: one, or two where a creation took place
+// twice.
+func (c *Client) runsWithKey(ctx context.Context, experimentID, key string, once bool) ([]wire.Run, error) {
 	in := struct {
 		Experiments []string `json:"experiment_ids"`
 		Filter      string   `json:"filter"`
 		View        string   `json:"run_view_type"`
 		Max         int      `json:"max_results"`
-	}{[]string{experimentID}, fmt.Sprintf("tags.`%s` = '%s'", RunKeyTag, key), "ALL", 2}
+	}{[]string{experimentID}, fmt.Sprintf("tags.`%s` = '%s'", RunKeyTag, key), "ALL", 10}
 	var out struct {
 		Runs []wire.Run `json:"runs"`
 	}
 	err := c.rest.call(ctx, request{method: "POST", path: apiPath + "runs/search", in: in, once: once, what: "look for run " + key}, &out)
-	if err != nil || len(out.Runs) == 0 {
-		return wire.RunInfo{}, false, err
-	}
-	return out.Runs[0].Info, true, nil
+	return out.Runs, err
 }
 
 // ID is the run id on the server, or the run's own key while it is only in the

@@ -92,6 +92,9 @@ func Sync(ctx context.Context, cfg Config) (SyncResult, error) {
 	if ctx.Err() != nil || errors.As(err, &busy) {
 		return result, err
 	}
+	if settleErr := s.settle(ctx); settleErr != nil {
+		err = errors.Join(err, settleErr)
+	}
 	var reapErr error
 	result.Reaped, reapErr = reap(ctx, cfg, func(uri string) (*Client, error) { return s.client(operation{URI: uri}, true) })
 	if errs.KindOf(reapErr) == errs.Unreachable { // it may be gone for good, with its runs
@@ -343,6 +346,9 @@ func (c *Client) place(ctx context.Context, header operation, a *acks) (target, 
 	if err == nil && !found {
 		if header, err = c.withParent(ctx, e.ID, header); err == nil {
 			info, err = c.createRun(ctx, e.ID, header)
+		}
+		if err == nil && header.Sent { // the attempt before the spool may take place after this
+			c.noteDoubt(e.ID, header.Key, info.RunID)
 		}
 	}
 	if err != nil {

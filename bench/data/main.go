@@ -13,10 +13,13 @@
 //
 //   - the programs take turns, so that a machine that gets slower meanwhile slows
 //     all of them;
-//   - every run has a repository of its own, and nothing is deleted before the
-//     end: some file systems are slow to use again what was just freed;
+//   - every run has a repository of its own, and no small file is deleted before
+//     the end: some file systems are slow to use again what was just freed;
 //   - the page cache is warm, and before each timed command everything that is
 //     not on the disk yet is brought there, so that nobody pays for another;
+//   - a virtual machine gets its memory from the host when it first touches it,
+//     which takes seconds for a GiB, and gives it back when it is free. So before
+//     each timed command memory is touched and freed;
 //   - `cp` is shown by itself and with the `sync` after it, which is what a copy
 //     costs that survives a power cut. ctrx always includes that.
 package main
@@ -31,6 +34,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"time"
@@ -41,6 +45,7 @@ type bench struct {
 	ctx  context.Context
 	tmp  string
 	env  []string
+	warm int // MiB of memory that a command finds warm
 	out  io.Writer
 	runs int
 	size sizes
@@ -59,7 +64,12 @@ func main() {
 	runs := flag.Int("n", 3, "runs of each")
 	dir := flag.String("dir", "", "where to make the data; empty: the folder for temporary files")
 	out := flag.String("out", "", "file for the tables, besides the standard output")
+	warm := flag.Int("touch", 0, "only use so many MiB of memory, and end")
 	flag.Parse()
+	if *warm > 0 {
+		touch(*warm)
+		return
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	b := &bench{ctx: ctx, runs: *runs, out: os.Stdout, size: sizes{files: 70_000, big: 1024, remote: 10_000, growth: []int{100_000, 1_000_000}}}
@@ -93,10 +103,12 @@ func (b *bench) run(dir string, parts []string) (err error) {
 	for _, part := range []struct {
 		name string
 		run  func() error
-	}{{"small", b.small}, {"big", b.bigFile}, {"s3", b.s3}, {"start", b.start}, {"growth", b.grow}} {
+		warm int
+	}{{"small", b.small, 1024}, {"big", b.bigFile, 3 * b.size.big}, {"s3", b.s3, 3 * b.size.big}, {"start", b.start, 0}, {"growth", b.grow, 6 * 1024}} {
 		if len(parts) > 0 && !slices.Contains(parts, part.name) {
 			continue
 		}
+		b.warm = part.warm
 		if err := part.run(); err != nil {
 			return fmt.Errorf("%s: %w", part.name, err)
 		}
@@ -129,12 +141,29 @@ func (b *bench) do(dir, program string, args ...string) (cost, error) {
 	return c, nil
 }
 
-// timed is do after everything that waits for the disk is there.
+// timed is do after everything that waits for the disk is there, with warm memory.
 func (b *bench) timed(dir, program string, args ...string) (cost, error) {
 	if _, err := b.do(dir, "sync"); err != nil {
 		return cost{}, err
 	}
+	// In a process of its own: a child's peak of memory begins with its parent's.
+	self, err := os.Executable()
+	if err == nil && b.warm > 0 {
+		_, err = b.do(dir, self, "-touch", fmt.Sprint(b.warm))
+	}
+	if err != nil {
+		return cost{}, err
+	}
 	return b.do(dir, program, args...)
+}
+
+// touch uses so many MiB of memory.
+func touch(mib int) {
+	memory := make([]byte, mib<<20)
+	for i := 0; i < len(memory); i += os.Getpagesize() {
+		memory[i] = 1
+	}
+	runtime.KeepAlive(memory)
 }
 
 // copied is the yardstick: `cp -r`, and the sync after it.

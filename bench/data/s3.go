@@ -65,6 +65,9 @@ func (b *bench) s3() (err error) {
 				} else {
 					err = b.remote(p, src, bucket, address, push, pull)
 				}
+				if err == nil && kind == "big" {
+					err = b.forget(filepath.Join(b.tmp, "s3", bucket), filepath.Join(b.tmp, "s3-"+p+"-"+bucket+"*"), filepath.Join(b.tmp, "down-"+bucket))
+				}
 				if err != nil {
 					return err
 				}
@@ -167,7 +170,7 @@ func (b *bench) server() (address string, stop func() error, err error) {
 	if err := os.Mkdir(dir, 0o777); err != nil {
 		return "", nil, err
 	}
-	cmd := exec.CommandContext(b.ctx, "versitygw", "--access", "bench", "--secret", "benchbench", "--port", port, "posix", "--nometa", dir)
+	cmd := exec.CommandContext(b.ctx, "versitygw", "--access", "bench", "--secret", "benchbench", "--port", port, "--quiet", "posix", dir)
 	log, err := os.Create(filepath.Join(b.tmp, "server.log"))
 	if err != nil {
 		return "", nil, err

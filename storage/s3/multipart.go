@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/md5"
-	"encoding/base64"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -198,11 +197,13 @@ func (p *parts) upload(ctx context.Context, r io.Reader) error {
 			release()
 			break
 		}
-		p.sum.Write(part)
+		hashed := make(chan struct{})
 		g.Go(func() error {
-			defer release()
+			defer func() { <-hashed; release() }()
 			return p.part(gctx, n, part)
 		})
+		p.sum.Write(part) // while the part is on its way
+		close(hashed)
 	}
 	if err := g.Wait(); err != nil {
 		return err
@@ -260,7 +261,7 @@ func (p *parts) send(ctx context.Context, n int32, part []byte, sum [md5.Size]by
 		in := &awss3.UploadPartInput{
 			Bucket: b.bucket(), Key: b.object(p.key), UploadId: p.id, PartNumber: aws.Int32(n),
 			Body: bytes.NewReader(part), ContentLength: aws.Int64(int64(len(part))),
-			ContentMD5: aws.String(base64.StdEncoding.EncodeToString(sum[:])),
+			ContentMD5: b.contentMD5(sum),
 		}
 		in.SSECustomerAlgorithm, in.SSECustomerKey, in.SSECustomerKeyMD5 = b.set.customerKey()
 		out, err := b.client.UploadPart(ctx, in, o, b.unsignedBody)

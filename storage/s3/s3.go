@@ -36,7 +36,7 @@ const partSize = 8 << 20
 const buffers = 16
 
 // partsAtOnce is how many parts of one object move at a time.
-const partsAtOnce = 4
+const partsAtOnce = 8
 
 // Backend is a prefix of a bucket. It implements storage.Backend.
 type Backend struct {

@@ -312,8 +312,12 @@ func TestRequests(t *testing.T) {
 					bad.Store(r.URL.String())
 				}
 			}
-			if r.Method == http.MethodPut && r.Header.Get("Content-Md5") == "" && strings.Contains(r.URL.Path, "/some/") {
-				bad.Store("no Content-MD5 in " + r.URL.String())
+			if r.Method == http.MethodPut && strings.Contains(r.URL.Path, "/some/") {
+				// One of the two tells the server what to expect.
+				hasMD5, signed := r.Header.Get("Content-Md5") != "", len(r.Header.Get("X-Amz-Content-Sha256")) == 64
+				if hasMD5 != (r.TLS != nil) || signed == hasMD5 {
+					bad.Store(fmt.Sprintf("Content-MD5 %v, body signed %v in %s", hasMD5, signed, r.URL))
+				}
 			}
 			h.ServeHTTP(w, r)
 		})

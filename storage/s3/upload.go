@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
@@ -69,7 +70,7 @@ func (b *Backend) put(ctx context.Context, key string, r io.ReadSeeker, size int
 		in := &awss3.PutObjectInput{
 			Bucket: b.bucket(), Key: b.object(key),
 			Body: bytes.NewReader(buf), ContentLength: aws.Int64(size),
-			ContentMD5:           aws.String(base64.StdEncoding.EncodeToString(sum[:])),
+			ContentMD5:           b.contentMD5(sum),
 			ServerSideEncryption: types.ServerSideEncryption(b.set.SSE), SSEKMSKeyId: strOrNil(b.set.KMSKeyID),
 			ACL: types.ObjectCannedACL(b.set.ACL), GrantRead: strOrNil(b.set.GrantRead), GrantReadACP: strOrNil(b.set.GrantReadACP),
 			GrantWriteACP: strOrNil(b.set.GrantWriteACP), GrantFullControl: strOrNil(b.set.GrantFull),
@@ -93,10 +94,23 @@ func (b *Backend) put(ctx context.Context, key string, r io.ReadSeeker, size int
 // unsignedBody leaves the SHA-256 of the content out of the signature where TLS
 // protects it: Content-MD5 already tells the server what to expect.
 func (b *Backend) unsignedBody(o *awss3.Options) {
-	if b.set.Anonymous || b.set.NoTLS || len(b.set.Endpoint) >= 5 && b.set.Endpoint[:5] == "http:" {
-		return
+	if !b.signsBody() {
+		o.APIOptions = append(slices.Clone(o.APIOptions), v4.SwapComputePayloadSHA256ForUnsignedPayloadMiddleware)
 	}
-	o.APIOptions = append(slices.Clone(o.APIOptions), v4.SwapComputePayloadSHA256ForUnsignedPayloadMiddleware)
+}
+
+// contentMD5 tells the server what to expect, unless the signature does.
+func (b *Backend) contentMD5(sum [md5.Size]byte) *string {
+	if b.signsBody() && !b.set.Anonymous {
+		return nil
+	}
+	return aws.String(base64.StdEncoding.EncodeToString(sum[:]))
+}
+
+// signsBody tells whether the signature of a request covers its content: nothing
+// else protects it without TLS.
+func (b *Backend) signsBody() bool {
+	return b.set.Anonymous || b.set.NoTLS || strings.HasPrefix(b.set.Endpoint, "http:")
 }
 
 // readExactly fills buf, and names what is missing.

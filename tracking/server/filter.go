@@ -53,6 +53,7 @@ type literal struct {
 type vocabulary struct {
 	entities   map[string]string // spelling -> entity
 	attributes []string          // valid attribute keys
+	hidden     []string          // valid, too, but not named in messages
 	numeric    []string          // attributes compared as numbers
 	lists      []string          // attributes that take IN
 	nullable   []string          // entities that take IS NULL
@@ -211,7 +212,7 @@ func (p *parser) odd() string {
 // takesLists tells whether the values of a list are looked at before what the
 // list is compared with.
 func (v vocabulary) takesLists(c clause) bool {
-	return v.registry || v.loose || c.entity == entityDataset || c.entity == entityAttribute && !v.numericKey(c)
+	return v.registry || v.loose || c.entity == entityDataset || c.entity == entitySpan || c.entity == entityAttribute && !v.numericKey(c)
 }
 
 // literal consumes the right side of a comparison.
@@ -319,7 +320,7 @@ func (v vocabulary) identifier(s string) (entity, key string, err error) {
 		}
 	}
 	key = unquote(key)
-	if entity == entityAttribute && !v.loose && !slices.Contains(v.attributes, key) {
+	if entity == entityAttribute && !v.loose && !slices.Contains(v.attributes, key) && !slices.Contains(v.hidden, key) {
 		return "", "", invalid("Invalid attribute key '%s' specified. Valid keys are '{'%s'}'", key, strings.Join(v.attributes, "', '"))
 	}
 	if datasets := []string{"context", "digest", "name"}; entity == entityDataset && !slices.Contains(datasets, key) {
@@ -335,6 +336,10 @@ func (v vocabulary) check(c clause) error {
 		return v.checkRegistry(c)
 	case v.loose:
 		return v.checkLoggedModel(c)
+	}
+	switch c.entity {
+	case entitySpan, entityFeedback, entityExpectation:
+		return checkTraceClause(c)
 	}
 	return v.checkRun(c)
 }
@@ -385,7 +390,11 @@ func (v vocabulary) checkRun(c clause) error {
 		}
 	}
 	if !slices.Contains(valid, c.op) {
-		return invalid("Invalid comparator '%s' not one of '{'%s'}'", c.op, strings.Join(valid, "', '"))
+		end := "'"
+		if c.entity == entityMetric { // the real message lacks it there
+			end = ""
+		}
+		return invalid("Invalid comparator '%s' not one of '{'%s'}%s", c.op, strings.Join(valid, "', '"), end)
 	}
 	return nil
 }
@@ -407,13 +416,15 @@ func (v vocabulary) checkRegistry(c clause) error {
 		return invalid("Only '%s' attributes support comparison with a list of quoted string values.", strings.Join(v.lists, "', '"))
 	case c.list == nil && c.value.number && !numeric && len(v.numeric) > 0:
 		return invalid("Only the '{'creation_timestamp', 'last_updated_timestamp', 'version_number'}' attributes support comparison with numeric values.")
+	case c.list == nil && !c.value.quoted && !c.value.number && !c.value.group:
+		return invalid("Parameter value is either not quoted or unidentified quote types used for string value %s. Use either single or double quotes.", c.value.text)
 	case c.list == nil && !c.value.quoted && !(c.value.number && numeric):
 		return invalid("Expected a quoted string value or a list of quoted string values for attributes. Got value %s", c.value.text)
 	case numeric && !slices.Contains([]string{"!=", "<", "<=", "=", ">", ">="}, c.op):
 		return invalid("Invalid comparator for attribute %s: %s", c.key, c.op)
 	case numeric:
 		if _, err := strconv.ParseInt(c.value.text, 10, 64); err != nil {
-			return invalid("Invalid value for numeric attribute '%s': %s", c.key, c.value.text)
+			return invalid("Invalid value for numeric attribute '%s': %s", c.key, c.value.source)
 		}
 	case !slices.Contains([]string{"!=", "=", "LIKE", "ILIKE", "IN", "NOT IN"}, c.op):
 		return invalid("Invalid comparator for attribute: %s", c.op)

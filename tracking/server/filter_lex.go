@@ -70,7 +70,7 @@ func lex(s string) []token {
 			s = s[size:]
 			continue
 		case (r == '\'' || r == '"' || r == '`') && quotedLength(s) == 0:
-			n = len(s) // an open quote swallows the rest
+			n = size // it stands alone, and what follows is read as if it was not there
 		case r == '\'':
 			kind, n = tokenString, quotedLength(s)
 		case r == '(':

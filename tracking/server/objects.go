@@ -1,6 +1,7 @@
 package server
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -45,6 +46,9 @@ type artifactStore interface {
 	list(ctx context.Context, dir string) ([]wire.FileInfo, error)
 	// send answers a GET with the content of a file.
 	send(w http.ResponseWriter, r *http.Request, name string) error
+	// read gives the content of a file; one that is not there is
+	// fs.ErrNotExist.
+	read(ctx context.Context, name string) ([]byte, error)
 	// remove deletes a file or a folder with all in it; none is no error.
 	remove(ctx context.Context, name string) error
 	close() error
@@ -54,6 +58,20 @@ type artifactStore interface {
 type objectArtifacts struct{ store ObjectStore }
 
 func (o objectArtifacts) close() error { return nil }
+
+func (o objectArtifacts) read(ctx context.Context, name string) ([]byte, error) {
+	var b bytes.Buffer
+	err := o.store.Get(ctx, name, &b)
+	return b.Bytes(), err
+}
+
+func (a *artifactDir) read(_ context.Context, name string) ([]byte, error) {
+	root, err := a.open(false)
+	if err != nil {
+		return nil, err
+	}
+	return root.ReadFile(name)
+}
 
 // put goes through a file on this machine: a bucket wants to know the size and
 // may have to be sent the content twice.

@@ -194,6 +194,15 @@ func decode(r *http.Request, v any) error {
 	}
 	if err := json.Unmarshal(quoteNonFinite(data), v); err != nil {
 		if wrong, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
+			var fields map[string]json.RawMessage
+			kind := map[string]string{"object": "dict", "array": "list"}[wrong.Value]
+			if kind != "" && json.Unmarshal(data, &fields) == nil && fields[wrong.Field] != nil {
+				var compact bytes.Buffer
+				if err := json.Compact(&compact, fields[wrong.Field]); err != nil {
+					return err
+				}
+				return invalid("Invalid value %s for parameter '%s' supplied:  Hint: Value was of type '%s'.%s", compact.String(), wrong.Field, kind, seeDocs)
+			}
 			return refuse("BAD_REQUEST", "The request body is not the JSON object that this call takes: %s at '%s'", wrong.Value, wrong.Field)
 		}
 		return refuse("BAD_REQUEST", "The request body is not the JSON object that this call takes: %v", err)

@@ -51,6 +51,8 @@ func patterns() []pattern {
 		at("3.0/mlflow/traces/{trace}", trace),
 		at("3.0/mlflow/traces/{trace}/tags", traceTags),
 		at("2.0/mlflow/traces/{trace}/tags", traceTags),
+		at("3.0/mlflow/traces/{trace}/assessments", route{post: (*Server).createAssessment}),
+		at("3.0/mlflow/traces/{trace}/assessments/{assessment}", route{get: (*Server).getAssessment, patch: (*Server).updateAssessment, del: (*Server).deleteAssessment}),
 		at("2.0/mlflow/logged-models/{model}", route{get: (*Server).getLoggedModel, patch: (*Server).finalizeLoggedModel, del: (*Server).deleteLoggedModel}),
 		at("2.0/mlflow/logged-models/{model}/params", route{post: (*Server).logModelParams}),
 		at("2.0/mlflow/logged-models/{model}/tags", route{patch: (*Server).setModelTags}),
@@ -127,6 +129,8 @@ func routes() map[string]route {
 		"3.0/mlflow/traces/batchGetInfos": {post: (*Server).traceInfos},
 		"3.0/mlflow/traces/delete-traces": {post: (*Server).deleteTraces},
 		"2.0/mlflow/traces/delete-traces": {post: (*Server).deleteTraces},
+		"2.0/mlflow/traces/link-to-run":   {post: (*Server).linkTraces},
+		"3.0/mlflow/traces/link-to-run":   {post: (*Server).linkTraces},
 
 		// What MLflow's interface asks for and this server has nothing of:
 		// gateway, metrics of traces, evaluation, telemetry.

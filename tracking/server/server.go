@@ -79,6 +79,7 @@ type Server struct {
 	artifacts artifactStore
 	routes    map[string]route
 	patterns  []pattern
+	logins    logins
 }
 
 type handler func(s *Server, r *http.Request) (any, error)
@@ -127,6 +128,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.WriteString(w, "OK")
 	case path == "/version":
 		_, _ = io.WriteString(w, Compatible)
+	case path == loginPath && r.Method == http.MethodGet:
+		err = s.login(w, r)
 	case path == "/get-artifact":
 		err = s.sendRunArtifact(w, r)
 	case path == "/ajax-api/2.0/mlflow/get-trace-artifact", path == "/ajax-api/3.0/mlflow/get-trace-artifact":

@@ -14,7 +14,7 @@ import (
 // refuseStranger answers 401 to a request without the token. It tells whether
 // it answered.
 func (s *Server) refuseStranger(w http.ResponseWriter, r *http.Request) bool {
-	if s.opts.Token == "" || r.URL.Path == "/health" || r.URL.Path == "/version" || s.known(r) {
+	if s.opts.Token == "" || r.URL.Path == "/health" || r.URL.Path == "/version" || r.URL.Path == loginPath || s.known(r) || s.logins.loggedIn(r) {
 		return false
 	}
 	// Basic, so that a browser asks its user.

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"path"
 	"strconv"
+	"strings"
 	"time"
 
 	"ctrx/tracking/wire"
@@ -26,29 +27,14 @@ const (
 	traceInputs   = "mlflow.traceInputs"
 	traceOutputs  = "mlflow.traceOutputs"
 	traceSession  = "mlflow.trace.session"
-	traceClientID = "ctrx.client_request_id" // where the table has no column for it
+	traceClientID = "ctrx.client_request_id"     // where the table has no column for it
+	traceFinal    = "mlflow.trace.infoFinalized" // the client has said all that it knows
+	ownMetadata   = "ctrx.own_metadata"          // the keys that stand for columns that the table does not have
 	traceFile     = "traces.json"
 	previewLength = 1000 // characters
 )
 
-// traceInfo is a trace as the API has it.
-type traceInfo struct {
-	ID       string `json:"trace_id"`
-	ClientID string `json:"client_request_id,omitempty"`
-	Location struct {
-		Type       string `json:"type"`
-		Experiment struct {
-			ID string `json:"experiment_id"`
-		} `json:"mlflow_experiment"`
-	} `json:"trace_location"`
-	Time     string            `json:"request_time"`
-	Duration string            `json:"execution_duration,omitempty"`
-	State    string            `json:"state"`
-	Metadata map[string]string `json:"trace_metadata,omitempty"`
-	Tags     map[string]string `json:"tags,omitempty"`
-	Request  string            `json:"request_preview,omitempty"`
-	Response string            `json:"response_preview,omitempty"`
-}
+type traceInfo = wire.TraceInfo
 
 // wholeTrace is the answer of a call about one trace.
 type wholeTrace struct {
@@ -63,11 +49,19 @@ func answerTrace(info traceInfo) wholeTrace {
 	return out
 }
 
-// traceColumns are the columns of trace_info that newer revisions have.
+// traceColumns are the columns of trace_info, and the tables, that newer
+// revisions have.
 type traceColumns map[string]bool
 
 func findTraceColumns(ctx context.Context, tx *sql.Tx) (traceColumns, error) {
 	found := traceColumns{}
+	for _, table := range []string{"assessments", "entity_associations"} {
+		there, err := hasTable(ctx, tx, table)
+		if err != nil {
+			return nil, err
+		}
+		found[table] = there
+	}
 	return found, each(ctx, tx, `SELECT name FROM pragma_table_info(?)`, "trace_info", func(row scanner) error {
 		var name string
 		err := row.Scan(&name)
@@ -162,7 +156,7 @@ func putTraceTexts(ctx context.Context, tx *sql.Tx, info traceInfo) error {
 	if err != nil {
 		return err
 	}
-	metadata := map[string]string{}
+	metadata := map[string]string{traceFinal: "true"}
 	for k, v := range info.Metadata {
 		metadata[k] = v
 	}
@@ -176,6 +170,9 @@ func putTraceTexts(ctx context.Context, tx *sql.Tx, info traceInfo) error {
 		if !columns[f.column] {
 			if metadata[f.key] == "" {
 				metadata[f.key] = f.value
+				if f.key == traceInputs || f.key == traceOutputs {
+					metadata[ownMetadata] += f.key + " "
+				}
 			}
 			continue
 		}
@@ -259,7 +256,7 @@ func readTraces(ctx context.Context, tx *sql.Tx, ids []string) ([]traceInfo, err
 		var name string
 		err := row.Scan(&info.ID, &info.Location.Experiment.ID, &begin, &duration, &info.State, &info.ClientID, &info.Request, &info.Response, &name)
 		info.Location.Type = "MLFLOW_EXPERIMENT"
-		info.Time = time.UnixMilli(begin).UTC().Format("2006-01-02T15:04:05.000Z")
+		info.Time = traceTime(begin)
 		if duration.Valid {
 			info.Duration = strconv.FormatFloat(float64(duration.Int64)/1000, 'f', 3, 64) + "s"
 		}
@@ -273,13 +270,13 @@ func readTraces(ctx context.Context, tx *sql.Tx, ids []string) ([]traceInfo, err
 		return nil, err
 	}
 	for _, kind := range []string{"trace_request_metadata", "trace_tags"} {
-		err := each(ctx, tx, `SELECT request_id, "key", coalesce(value, '') FROM `+kind+` WHERE request_id`+those, in, func(row scanner) error {
+		err := each(ctx, tx, `SELECT request_id, "key", coalesce(value, '') FROM `+kind+` WHERE request_id`+those+` ORDER BY rowid`, in, func(row scanner) error {
 			var id, key, value string
 			err := row.Scan(&id, &key, &value)
 			if info := found[id]; info != nil && kind == "trace_tags" {
 				info.Tags[key] = value
-			} else if info != nil {
-				info.Metadata[key] = value
+			} else if info != nil && err == nil {
+				err = takeMetadata(info, key, value)
 			}
 			return err
 		})
@@ -287,21 +284,28 @@ func readTraces(ctx context.Context, tx *sql.Tx, ids []string) ([]traceInfo, err
 			return nil, err
 		}
 	}
+	if err := addAssessments(ctx, tx, found, in); err != nil {
+		return nil, err
+	}
 	var out []traceInfo
 	for _, id := range ids {
 		if info := found[id]; info != nil {
-			info.complete(columns)
+			completeTrace(info, columns)
 			out = append(out, *info)
 		}
 	}
 	return out, nil
 }
 
-// complete takes from the metadata what the table has no column for.
-func (i *traceInfo) complete(columns traceColumns) {
+// completeTrace takes from the metadata what the table has no column for.
+func completeTrace(i *traceInfo, columns traceColumns) {
 	if !columns["request_preview"] {
 		i.Request, i.Response = wire.Cut(i.Metadata[traceInputs], previewLength), wire.Cut(i.Metadata[traceOutputs], previewLength)
 	}
+	for key := range strings.FieldsSeq(i.Metadata[ownMetadata]) {
+		delete(i.Metadata, key)
+	}
+	delete(i.Metadata, ownMetadata)
 	if id, ok := i.Metadata[traceClientID]; ok {
 		i.ClientID = id
 		delete(i.Metadata, traceClientID)

@@ -15,20 +15,27 @@ const (
 	maxTraces     = 500
 )
 
-// entityMetadata is what only traces have.
-const entityMetadata = "request_metadata"
+// What only traces have.
+const (
+	entityMetadata    = "request_metadata"
+	entityFeedback    = "feedback"
+	entityExpectation = "expectation"
+	entitySpan        = "span"
+)
 
 func traceVocabulary() vocabulary {
 	return vocabulary{
 		entities: map[string]string{
 			"tag": entityTag, "tags": entityTag, "metadata": entityMetadata, "request_metadata": entityMetadata,
 			"attribute": entityAttribute, "attributes": entityAttribute, "trace": entityAttribute,
+			entityFeedback: entityFeedback, entityExpectation: entityExpectation, entitySpan: entitySpan,
 		},
-		attributes: []string{"client_request_id", "end_time", "end_time_ms", "execution_time", "execution_time_ms", "experiment_id", "name", "request_id", "run_id", "state", "status", "timestamp", "timestamp_ms", "trace_id"},
+		attributes: []string{"client_request_id", "end_time", "end_time_ms", "execution_time", "execution_time_ms", "name", "prompt", "request_id", "run_id", "status", "text", "timestamp", "timestamp_ms"},
+		hidden:     []string{"experiment_id", "state", "trace_id"},
 		numeric:    []string{"end_time", "end_time_ms", "execution_time", "execution_time_ms", "timestamp", "timestamp_ms"},
 		lists:      []string{"client_request_id", "name", "request_id", "run_id", "status", "trace_id"},
-		nullable:   []string{entityTag, entityMetadata},
-		valid:      "{'attribute', 'attributes', 'metadata', 'request_metadata', 'tag', 'tags', 'trace'}",
+		nullable:   []string{entityTag, entityMetadata, entityFeedback, entityExpectation},
+		valid:      "{'attribute', 'attributes', 'expectation', 'feedback', 'issue', 'metadata', 'request_metadata', 'span', 'tag', 'tags', 'trace'}",
 	}
 }
 
@@ -49,6 +56,8 @@ func traceValue(entity, key string, columns traceColumns) (string, []any) {
 		return metadata, []any{key}
 	}
 	switch key {
+	case "prompt":
+		return tag, []any{"mlflow.linkedPrompts"}
 	case "run_id":
 		return metadata, []any{"mlflow.sourceRun"}
 	case "client_request_id":
@@ -83,18 +92,19 @@ type traceQuery struct {
 	PageToken  text     `json:"page_token"`
 }
 
-// sql makes the query of the ids of the traces, in order.
-func (in traceQuery) sql(columns traceColumns) (query, error) {
+// sql makes the query of the ids of the traces, in order. Clauses about spans are
+// given back: the spans are no part of the database.
+func (in traceQuery) sql(columns traceColumns) (q query, spans []clause, err error) {
 	words := traceVocabulary()
 	clauses, err := parseFilter(in.Filter.value, words)
 	if err != nil {
-		return query{}, err
+		return query{}, nil, err
 	}
-	q := query{text: "SELECT t.request_id FROM trace_info t WHERE t.experiment_id IN ("}
+	q = query{text: "SELECT t.request_id FROM trace_info t WHERE t.experiment_id IN ("}
 	for i, l := range in.Locations {
 		id, err := parseExperimentID(l.Experiment.ID)
 		if err != nil {
-			return q, err
+			return q, nil, err
 		}
 		if i > 0 {
 			q.add(", ")
@@ -103,6 +113,25 @@ func (in traceQuery) sql(columns traceColumns) (query, error) {
 	}
 	q.add(")")
 	for _, c := range clauses {
+		if c.entity == entityAttribute && c.key == "text" {
+			c.entity, c.key = entitySpan, "content"
+		}
+		switch {
+		case c.entity == entitySpan:
+			if err := checkSpanClause(c); err != nil {
+				return q, nil, err
+			}
+			spans = append(spans, c)
+			continue
+		case c.entity == entityFeedback || c.entity == entityExpectation:
+			q.add(" AND ")
+			q.assessed(c, columns)
+			continue
+		case c.entity == entityAttribute && c.key == "run_id" && (c.op == "=" || c.op == "IN"):
+			q.add(" AND ")
+			q.ofRun(c, columns)
+			continue
+		}
 		value, args := traceValue(c.entity, c.key, columns)
 		q.args = append(q.args, args...)
 		q.add(" AND ")
@@ -114,9 +143,9 @@ func (in traceQuery) sql(columns traceColumns) (query, error) {
 	}
 	var sorting []string
 	for _, s := range in.OrderBy {
-		o, err := parseOrder(s, words, words.attributes)
+		o, err := parseOrder(s, words, append(words.attributes, words.hidden...))
 		if err != nil {
-			return q, err
+			return q, nil, err
 		}
 		value, args := traceValue(o.entity, o.key, columns)
 		q.args = append(q.args, args...)
@@ -127,7 +156,7 @@ func (in traceQuery) sql(columns traceColumns) (query, error) {
 		sorting = append(sorting, "t.timestamp_ms DESC")
 	}
 	q.add(" ORDER BY " + strings.Join(append(sorting, "t.request_id ASC"), ", "))
-	return q, nil
+	return q, spans, nil
 }
 
 func (s *Server) searchTraces(r *http.Request) (any, error) {
@@ -156,18 +185,21 @@ func (s *Server) searchTraces(r *http.Request) (any, error) {
 		if err != nil {
 			return err
 		}
-		q, err := in.sql(columns)
+		q, spans, err := in.sql(columns)
 		if err != nil {
 			return err
 		}
 		var ids []string
-		err = q.page(ctx, tx, limit, offset, func(row scanner) error {
+		if len(spans) > 0 {
+			if ids, err = s.tracesWithSpans(ctx, tx, q, spans, offset, limit); err != nil {
+				return err
+			}
+		} else if err = q.page(ctx, tx, limit, offset, func(row scanner) error {
 			var id string
 			err := row.Scan(&id)
 			ids = append(ids, id)
 			return err
-		})
-		if err != nil {
+		}); err != nil {
 			return err
 		}
 		if len(ids) > limit {

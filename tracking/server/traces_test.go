@@ -79,6 +79,7 @@ func checkTraces(t *testing.T, f fixture) {
 			t.Errorf("%q by %q finds %q, want %q", c.filter, c.order, got, c.want)
 		}
 	}
+	checkAssessments(t, f, call, find)
 	call("PATCH", traces+"/tr-3/tags", m{"key": "mlflow.traceName", "value": "named"}, nil)
 	call("PATCH", "/api/2.0/mlflow/traces/tr-3/tags", m{"key": "a", "value": "b"}, nil)
 	if got := find("name = 'named' AND tags.a = 'b'"); got != "3" {
@@ -103,6 +104,70 @@ func checkTraces(t *testing.T, f fixture) {
 	if deleted.N != 1 || find("") != "3" {
 		t.Errorf("%d deleted, %q left", deleted.N, find(""))
 	}
+}
+
+// checkAssessments judges traces 1 and 2, links them to a run, and finds them by
+// that and by their spans. Nothing of it stays.
+func checkAssessments(t *testing.T, f fixture, call func(method, path string, body, out any), find func(string, ...string) string) {
+	t.Helper()
+	var score, expected, better assessmentAnswer
+	human := m{"source_type": "HUMAN", "source_id": "me"}
+	call("POST", traces+"/tr-1/assessments", m{"assessment": m{"assessment_name": "score", "source": human, "feedback": m{"value": 0.5}, "metadata": m{"k": "v"}}}, &score)
+	call("POST", traces+"/tr-2/assessments", m{"assessment": m{"assessment_name": "answer", "source": human, "span_id": "s", "expectation": m{"value": "42"}, "create_time": "2026-01-01T00:00:02.000Z"}}, &expected)
+	call("POST", traces+"/tr-1/assessments", m{"assessment": m{"assessment_name": "score", "source": human, "feedback": m{"value": 0.75}, "overrides": score.Assessment.ID}}, &better)
+	call("PATCH", traces+"/tr-1/assessments/"+better.Assessment.ID, m{"assessment": m{"rationale": "so"}, "update_mask": "rationale"}, nil)
+	var one wholeTrace
+	call("GET", traces+"/tr-1", nil, &one)
+	got := one.Trace.Info.Assessments
+	if len(got) != 2 || *got[0].Valid || got[0].Metadata["k"] != "v" || !*got[1].Valid || *got[1].Rationale != "so" || string(got[1].Feedback.Value) != "0.75" || strings.Contains(text2(one.Trace.Info.Metadata), "ctrx.") {
+		t.Errorf("%s", text2(one))
+	}
+	run := f.newRun(t)
+	for range 2 {
+		call("POST", "/api/2.0/mlflow/traces/link-to-run", m{"trace_ids": []string{"tr-2", "tr-1", "tr-9"}, "run_id": run}, nil)
+	}
+	spans := `{"spans": [{"name": "call", "status": {"code": "STATUS_CODE_OK"}, "attributes": {"mlflow.spanType": "\"LLM\"", "color": "\"red\"", "n": "5"}}, {"name": "x"}]}`
+	if status, _ := f.raw(t, "PUT", "/api/2.0/mlflow-artifacts/artifacts/0/traces/tr-2/artifacts/traces.json", spans); status != 200 {
+		t.Fatal(status)
+	}
+	for filter, want := range map[string]string{
+		"feedback.score = '0.75'": "1", "feedback.score = '0.5'": "", "feedback.score > 0.7 AND status = 'OK'": "1", "feedback.score < '0.7'": "", "feedback.score IS NULL": "3 2",
+		"feedback.score IS NOT NULL": "1", "expectation.answer = '42'": "2", "expectation.answer LIKE '%4%'": "2", "feedback.answer = '42'": "", "run_id = '" + run + "'": "2 1",
+		"attributes.run_id = 'r1'": "1", "span.name = 'call'": "2", "span.type IN ('LLM', 'TOOL') AND span.name = 'x'": "2", "span.status = 'OK'": "2", "span.attributes.color ILIKE 'RE%'": "2",
+		"span.attributes.n = '5'": "2", "span.attributes.color != 'red'": "", "span.content LIKE '%LLM%'": "2", "span.name = 'none'": "",
+	} {
+		if got := find(filter); got != want {
+			t.Errorf("%q finds %q, want %q", filter, got, want)
+		}
+	}
+	for _, c := range []struct {
+		method, path string
+		body         any
+		status       int
+		text         string
+	}{
+		{"POST", traces + "/tr-9/assessments", m{"assessment": m{"assessment_name": "a", "source": human, "feedback": m{"value": 1}}}, 404, "not found"},
+		{"POST", traces + "/tr-1/assessments", m{"assessment": m{"assessment_name": "a", "source": human}}, 400, "Unknown assessment type"},
+		{"POST", traces + "/tr-1/assessments", m{}, 400, "assessment"},
+		{"GET", traces + "/tr-1/assessments/a-9", nil, 404, "Assessment with ID 'a-9' not found for trace 'tr-1'"},
+		{"PATCH", traces + "/tr-1/assessments/" + better.Assessment.ID, m{"assessment": m{}, "update_mask": "expectation"}, 400, "Cannot update expectation"},
+		{"POST", "/api/2.0/mlflow/traces/link-to-run", m{"run_id": run}, 400, "trace_ids"},
+		{"POST", traces + "/search", m{"filter": "span.nope = 'x'"}, 400, "Invalid span attribute 'nope'"},
+		{"POST", traces + "/search", m{"filter": "span.name > 'x'"}, 400, "comparator '>'"},
+		{"POST", traces + "/search", m{"filter": "feedback.a > 'x'"}, 400, "Expected a numeric value"},
+	} {
+		if status, answer := f.request(t, c.method, c.path, c.body); status != c.status || !strings.Contains(answer, c.text) {
+			t.Errorf("%s %s: %d %s, want %d %s", c.method, c.path, status, answer, c.status, c.text)
+		}
+	}
+	call("DELETE", traces+"/tr-1/assessments/"+better.Assessment.ID, nil, nil)
+	call("GET", traces+"/tr-1/assessments/"+score.Assessment.ID, nil, &score)
+	if !*score.Assessment.Valid {
+		t.Error("what was replaced is not in force again")
+	}
+	call("DELETE", traces+"/tr-1/assessments/"+score.Assessment.ID, nil, nil)
+	call("DELETE", traces+"/tr-2/assessments/"+expected.Assessment.ID, nil, nil)
+	call("DELETE", traces+"/tr-2/assessments/"+expected.Assessment.ID, nil, nil)
 }
 
 func checkTraceRefusals(t *testing.T, f fixture) {

@@ -277,4 +277,11 @@ func TestBuiltinToken(t *testing.T) {
 	if tab.Prompts == 0 || tab.Prompts > 10 {
 		t.Errorf("the server asked %d times who it is", tab.Prompts)
 	}
+	// So does a link, without a dialog.
+	other := testbrowser.Start(t)
+	other.Visit(t, s.url+s.login(), names+`.length === 7`)
+	check(t, s, other)
+	if other.Prompts > 0 {
+		t.Errorf("after the link it asked %d times", other.Prompts)
+	}
 }

@@ -18,7 +18,8 @@ import (
 
 // The versions of MLflow whose interface was tried on this server, first and
 // last, by major and minor number.
-// Older ones show errors with it (3.10 on a comparison, 3.8 on every list).
+// Older ones show errors with it (3.11 and 3.10 on a comparison with a run that
+// has no artifacts, 3.8 on every list).
 var oldest, newest = [2]int{3, 12}, [2]int{3, 18}
 
 // Version is the one that is installed where none is named.

@@ -27,6 +27,7 @@ type site struct {
 	t          testing.TB
 	url        string
 	token      string
+	login      func() string // makes the path of a link that logs a browser in
 	experiment string
 	runs       map[string]string // ids by name
 }
@@ -51,6 +52,14 @@ func newSite(t testing.TB, o ui.Options, token string) *site {
 		t.Fatal(err)
 	}
 	s.url = "http://" + l.Addr().String()
+	s.login = func() string {
+		t.Helper()
+		path, err := srv.Login()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
 	web := &http.Server{Handler: srv, ReadHeaderTimeout: time.Minute}
 	done := make(chan error, 1)
 	go func() { done <- web.Serve(l) }()

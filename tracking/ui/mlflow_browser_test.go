@@ -115,6 +115,41 @@ func TestMLflowInBrowser(t *testing.T) {
 	check(t, s, tab)
 }
 
+// With a token a link logs the browser in, or its own dialog does, and all that
+// MLflow's interface asks for is let in: the list, a run, its files, a comparison.
+func TestMLflowToken(t *testing.T) {
+	o := mlflowOptions(t)
+	for _, by := range []string{"link", "dialog"} {
+		t.Run(by, func(t *testing.T) {
+			tab := testbrowser.Start(t)
+			s := newSite(t, o, "s3cret")
+			s.seed()
+			tab.Look(t, 1280, false)
+			start := s.url + "/"
+			if by == "link" {
+				start = s.url + s.login()
+			} else {
+				tab.Login(t, "anyone", "s3cret")
+			}
+			tab.Visit(t, start, says("amber-eagle"))
+			check(t, s, tab)
+			run := s.url + "/#/experiments/" + s.experiment + "/runs/" + s.runs["amber-eagle"]
+			tab.Visit(t, "about:blank", "true")
+			tab.Visit(t, run+"/artifacts", says("dvc.lock"))
+			tab.Wait(t, click(artifactNode, "metrics.json"))
+			tab.Wait(t, says("roc_auc"))
+			check(t, s, tab)
+			tab.Visit(t, "about:blank", "true")
+			ids := `["` + s.runs["amber-eagle"] + `","` + s.runs["proud-heron"] + `"]`
+			tab.Visit(t, s.url+"/#/compare-runs?runs="+ids+`&experiments=["`+s.experiment+`"]`, says("Comparing 2 Runs")+" && "+says("proud-heron"))
+			check(t, s, tab)
+			if by == "link" && tab.Prompts > 0 {
+				t.Errorf("the browser asked %d times for a password", tab.Prompts)
+			}
+		})
+	}
+}
+
 // What is in a run is shown by MLflow's interface and not run.
 func TestMLflowHostile(t *testing.T) {
 	o := mlflowOptions(t)

@@ -98,11 +98,25 @@ type restored struct {
 	Fetched  int      `json:"fetched"`
 	Missing  []string `json:"missing"`
 	Warnings []string `json:"warnings"`
+
+	Failed    []failedStageJSON `json:"failed"`
+	Untracked []string          `json:"untracked"`
+}
+
+type failedStageJSON struct {
+	Stage   string   `json:"stage"`
+	Outputs []string `json:"outputs"`
+	Error   string   `json:"error"`
 }
 
 func restoredJSON(run tracking.RunRecord, done experiment.RunRestored) restored {
+	failed := []failedStageJSON{}
+	for _, s := range done.Failed {
+		failed = append(failed, failedStageJSON{s.Stage, append([]string{}, s.Outputs...), s.Error})
+	}
 	return restored{
 		Run: run.ID, Name: run.Name, Commit: done.Code.Commit, From: done.Code.From, Dir: done.Dir, Branch: done.Branch, Backup: done.Backup,
 		Fetched: done.Fetched, Missing: append([]string{}, done.Missing...), Warnings: append([]string{}, done.Warnings...),
+		Failed: failed, Untracked: append([]string{}, done.Untracked...),
 	}
 }

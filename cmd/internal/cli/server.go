@@ -153,11 +153,16 @@ func (a *app) serve(ctx context.Context, o experiment.TrackingServerOptions, ope
 		a.printf("Note: new runs of this project are recorded at %s, not here\n", elsewhere)
 	}
 	a.printf("Listening at %s (Ctrl-C ends it)\n", s.URL())
+	page := s.URL()
+	if s.Login != "" {
+		page = s.Login
+		a.printf("Log in at    %s\n             (works once, for ten minutes; else the browser asks: any user, the token as password)\n", page)
+	}
 	if !open {
 		return s.Serve(ctx)
 	}
 	return s.ServeAnd(ctx, func(ctx context.Context) {
-		if err := a.openBrowser(ctx, s.URL()); err != nil && ctx.Err() == nil {
+		if err := a.openBrowser(ctx, page); err != nil && ctx.Err() == nil {
 			// The page is served all the same.
 			a.printer.Send(event.Event{Type: event.Warn, Text: err.Error() + ": " + errs.HintOf(err)})
 		}

@@ -87,6 +87,25 @@ type movedJSON struct {
 	Unchanged   int   `json:"unchanged"`
 	Artifacts   int   `json:"artifacts"`
 	Bytes       int64 `json:"bytes"`
+
+	LoggedModels     int            `json:"logged_models"`
+	Traces           int            `json:"traces"`
+	RegisteredModels int            `json:"registered_models"`
+	ModelVersions    int            `json:"model_versions"`
+	NotMoved         []notMovedJSON `json:"not_moved"`
+}
+
+type notMovedJSON struct {
+	What string `json:"what"`
+	Why  string `json:"why"`
+}
+
+func moveJSON(m tracking.Moved) movedJSON {
+	out := movedJSON{m.Experiments, m.Runs, m.Unchanged, m.Artifacts, m.Bytes, m.LoggedModels, m.Traces, m.RegisteredModels, m.ModelVersions, []notMovedJSON{}}
+	for _, n := range m.NotMoved {
+		out.NotMoved = append(out.NotMoved, notMovedJSON(n))
+	}
+	return out
 }
 
 func (a *app) trackingMoveCommand(name, short, done string) *cobra.Command {
@@ -110,9 +129,15 @@ func (a *app) trackingMoveCommand(name, short, done string) *cobra.Command {
 					return err
 				}
 				if asJSON {
-					return a.printJSON(movedJSON(m))
+					return a.printJSON(moveJSON(m))
 				}
 				p.Info("%s", done+fmt.Sprintf("%d run(s) of %d experiment(s) with %d artifact(s); %d were there already", m.Runs, m.Experiments, m.Artifacts, m.Unchanged))
+				if m.LoggedModels+m.Traces+m.RegisteredModels+m.ModelVersions > 0 {
+					p.Info("%s", done+fmt.Sprintf("%d logged model(s), %d trace(s), %d registered model(s) with %d version(s)", m.LoggedModels, m.Traces, m.RegisteredModels, m.ModelVersions))
+				}
+				for _, n := range m.NotMoved {
+					p.Warn("Not moved: %s: %s", n.What, n.Why)
+				}
 				return nil
 			})
 		},

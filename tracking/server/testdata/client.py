@@ -81,5 +81,16 @@ t=mlflow.get_trace(whole.info.trace_id)
 assert [s.name for s in t.data.spans]==["outer","inner"] and t.data.spans[0].attributes["k"]=="v" and t.info.response_preview=="7", t
 mlflow.set_trace_tag(t.info.trace_id,"a","b"); assert mlflow.get_trace(t.info.trace_id).info.tags["a"]=="b"
 mlflow.delete_trace_tag(t.info.trace_id,"a"); assert "a" not in mlflow.get_trace(t.info.trace_id).info.tags
+# Assessments, searches by them and by spans, links to a run.
+f=mlflow.log_feedback(trace_id=t.info.trace_id,name="good",value=True,rationale="so"); mlflow.log_expectation(trace_id=t.info.trace_id,name="answer",value="42")
+for filter,n in (("feedback.good = 'true'",1),("expectation.answer = '42'",1),("feedback.nope = 'x'",0),("span.name = 'inner'",1),("span.attributes.k = 'v'",1),("span.type = 'LLM'",0)):
+    assert len(found(filter))==n,(filter,found(filter))
+with mlflow.start_run(experiment_id=te) as linked: pass
+c.link_traces_to_run([t.info.trace_id],linked.info.run_id); assert found(None,run_id=linked.info.run_id)==["outer"]
+mlflow.update_assessment(trace_id=t.info.trace_id,assessment_id=f.assessment_id,assessment=mlflow.entities.Feedback(name="good",value=False))
+assert mlflow.get_assessment(t.info.trace_id,f.assessment_id).value is False
+o=mlflow.override_feedback(trace_id=t.info.trace_id,assessment_id=f.assessment_id,value=0.5)
+assert [(a.name,a.valid) for a in mlflow.get_trace(t.info.trace_id).info.assessments if a.name=="good"]==[("good",False),("good",True)]
+mlflow.delete_assessment(t.info.trace_id,o.assessment_id); assert mlflow.get_assessment(t.info.trace_id,f.assessment_id).valid
 assert c.delete_traces(te,trace_ids=[t.info.trace_id])==1 and found(None)==["bad"]
 print("all well")

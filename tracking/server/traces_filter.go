@@ -1,0 +1,252 @@
+package server
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"io/fs"
+	"math"
+	"path"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Clauses of a search over traces that look at what belongs to a trace:
+// assessments and linked runs, which the database has, and spans, which are
+// files and are read one after the other.
+
+// assessed appends a condition on the assessments that are in force. Values are
+// JSON: = takes true and 5 as they stand and texts with or without their quotes,
+// LIKE compares with the quotes, as on a real server.
+func (q *query) assessed(c clause, columns traceColumns) {
+	not := ""
+	if c.op == "IS NULL" {
+		not = "NOT "
+	}
+	field := "$." + c.entity + ".value"
+	kept := `SELECT json_extract(x.value, '$.assessment_name') AS name, x.value -> ? AS value FROM trace_request_metadata x
+		WHERE x.request_id = t.request_id AND x."key" GLOB ? AND json_type(x.value, ?) IS NOT NULL AND coalesce(json_extract(x.value, '$.valid'), 1)`
+	args := []any{field, assessmentKey + "*", field}
+	if columns["assessments"] {
+		kept += ` UNION ALL SELECT a.name, a.value FROM assessments a WHERE a.trace_id = t.request_id AND a.assessment_type = ? AND a.valid`
+		args = append(args, c.entity)
+	}
+	q.add(not+"EXISTS (SELECT 1 FROM ("+kept+") y WHERE y.name = ?", append(args, c.key)...)
+	switch c.op {
+	case "IS NULL", "IS NOT NULL":
+	case "<", "<=", ">", ">=":
+		q.add(" AND json_type(y.value) IN ('integer', 'real') AND json_extract(y.value, '$') "+c.op+" ?", literal{text: c.value.text, number: true}.argument())
+	case "=", "!=":
+		not := map[string]string{"!=": "NOT "}[c.op]
+		q.add(" AND "+not+"y.value IN (?, json_quote(?))", c.value.text, c.value.text)
+	default: // a text with the quotes that it has in JSON
+		q.add(" AND ")
+		q.compare("y.value", clause{op: c.op, value: literal{text: c.value.text}})
+	}
+	q.add(")")
+}
+
+// ofRun appends a condition that a trace was made in a run, or linked to it.
+func (q *query) ofRun(c clause, columns traceColumns) {
+	q.add(`EXISTS (SELECT 1 FROM trace_request_metadata x WHERE x.request_id = t.request_id AND (x."key" = 'mlflow.sourceRun' OR x."key" GLOB ?) AND `, linkedRunKey+"*")
+	q.compare("x.value", c)
+	if columns["entity_associations"] {
+		q.add(` UNION ALL SELECT 1 FROM entity_associations a WHERE a.source_type = 'trace' AND a.source_id = t.request_id AND a.destination_type = 'run' AND `)
+		q.compare("a.destination_id", c)
+	}
+	q.add(")")
+}
+
+// checkTraceClause is check for spans and assessments.
+func checkTraceClause(c clause) error {
+	valid := []string{"!=", "=", "ILIKE", "IN", "LIKE", "NOT IN"}
+	if c.entity != entitySpan {
+		valid = []string{"!=", "<", "<=", "=", ">", ">=", "ILIKE", "IS NOT NULL", "IS NULL", "LIKE"}
+	}
+	named := valid
+	if c.entity == entitySpan { // a real server lists one more, which SQLite has only with Python
+		named = []string{"!=", "=", "ILIKE", "IN", "LIKE", "NOT IN", "RLIKE"}
+	}
+	switch {
+	case c.entity != entitySpan && c.value.group:
+		return invalid("Expected a quoted string value for %s (e.g. 'my-value'). Got value %s", c.entity, c.value.source)
+	case c.key == "":
+		return invalid("The name of a %s cannot be empty", c.entity)
+	case !slices.Contains(valid, c.op):
+		return invalid("%s.%s comparator '%s' not one of '{'%s'}'", c.entity, c.key, c.op, strings.Join(named, "', '"))
+	case c.list != nil || strings.HasPrefix(c.op, "IS "):
+		return nil
+	case strings.ContainsAny(c.op, "<>"):
+		n, err := strconv.ParseFloat(c.value.text, 64)
+		if err != nil || math.IsNaN(n) {
+			return invalid("Expected a numeric value for %s when using comparator '%s'. Got value %s", c.entity, c.op, c.value.source)
+		}
+	case c.value.group || !c.value.quoted && !c.value.number && c.entity == entitySpan:
+		return invalid("Expected a quoted string value for %s (e.g. 'my-value'). Got value %s", c.entity, c.value.text)
+	}
+	return nil
+}
+
+// checkSpanClause refuses what spans do not have.
+func checkSpanClause(c clause) error {
+	name, attribute := strings.CutPrefix(c.key, "attributes.")
+	switch {
+	case attribute && name == "":
+		return invalid("Span attribute name cannot be empty after 'attributes.'")
+	case c.key == "content" && c.op != "LIKE" && c.op != "ILIKE":
+		return invalid("span.content comparator '%s' not one of '{'ILIKE', 'LIKE'}'", c.op)
+	case !attribute && !slices.Contains([]string{"name", "type", "status", "content"}, c.key):
+		return invalid("Invalid span attribute '%s'. Supported attributes: name, status, type, attributes.<attribute_name>.", c.key)
+	}
+	return nil
+}
+
+// span is what a filter looks at in a span of traces.json. The values of the
+// attributes are JSON, kept as text.
+type span struct {
+	Name   string `json:"name"`
+	Status struct {
+		Code string `json:"code"`
+	} `json:"status"`
+	Attributes map[string]json.RawMessage `json:"attributes"`
+}
+
+// matches tells whether a span meets a clause; content is the span as it is
+// written.
+func (s span) matches(c clause, content string) bool {
+	value, has := "", true
+	switch {
+	case c.key == "name":
+		value = s.Name
+	case c.key == "status":
+		value = strings.TrimPrefix(s.Status.Code, "STATUS_CODE_")
+	case c.key == "content":
+		value = content
+	case c.key == "type":
+		value, has = s.attribute("mlflow.spanType")
+	default:
+		value, has = s.attribute(strings.TrimPrefix(c.key, "attributes."))
+	}
+	return has && c.meets(value)
+}
+
+// attribute gives the value of an attribute; a text without its quotes.
+func (s span) attribute(key string) (string, bool) {
+	raw, ok := s.Attributes[key]
+	if !ok {
+		return "", false
+	}
+	value := string(raw)
+	for range 2 { // a JSON text that holds JSON
+		var inner string
+		if json.Unmarshal([]byte(value), &inner) != nil {
+			break
+		}
+		value = inner
+	}
+	return value, true
+}
+
+// meets compares a text as the database would.
+func (c clause) meets(value string) bool {
+	switch c.op {
+	case "=":
+		return value == c.value.text
+	case "!=":
+		return value != c.value.text
+	case "IN":
+		return slices.Contains(c.list, value)
+	case "NOT IN":
+		return !slices.Contains(c.list, value)
+	case "LIKE":
+		return like(c.value.text, value)
+	case "ILIKE":
+		return like(strings.ToLower(c.value.text), strings.ToLower(value))
+	}
+	return false
+}
+
+// like matches a pattern of SQL's LIKE.
+func like(pattern, value string) bool {
+	expr := strings.NewReplacer("%", "(?s:.*)", "_", "(?s:.)").Replace(regexp.QuoteMeta(pattern))
+	re, err := regexp.Compile("^" + expr + "$")
+	return err == nil && re.MatchString(value)
+}
+
+// tracesWithSpans reads the spans of the traces that a query finds, in order,
+// until the page from offset is full and one more is found. Every clause must
+// hold for some span.
+func (s *Server) tracesWithSpans(ctx context.Context, tx *sql.Tx, q query, clauses []clause, offset, limit int) ([]string, error) {
+	var candidates []string
+	rows, err := tx.QueryContext(ctx, q.text, q.args...)
+	if err != nil {
+		return nil, err
+	}
+	for rows.Next() {
+		var id string
+		if err := rows.Scan(&id); err != nil {
+			return nil, errors.Join(err, rows.Close())
+		}
+		candidates = append(candidates, id)
+	}
+	if err := errors.Join(rows.Err(), rows.Close()); err != nil {
+		return nil, err
+	}
+	var found []string
+	for _, id := range candidates {
+		var location string
+		err := tx.QueryRowContext(ctx, `SELECT value FROM trace_tags WHERE request_id = ? AND "key" = ?`, id, traceLocation).Scan(&location)
+		if errors.Is(err, sql.ErrNoRows) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		ok, err := s.spansMatch(ctx, location, clauses)
+		if err != nil {
+			return nil, err
+		}
+		if ok {
+			found = append(found, id)
+		}
+		if len(found) > offset+limit {
+			break
+		}
+	}
+	return found[min(offset, len(found)):], nil
+}
+
+// spansMatch reads the spans of one trace. A trace without the file has none.
+func (s *Server) spansMatch(ctx context.Context, location string, clauses []clause) (bool, error) {
+	folder, err := folderOf(location, "")
+	if err != nil {
+		return false, nil // a place that is not this server's
+	}
+	data, err := s.artifacts.read(ctx, path.Join(folder, traceFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	var whole struct {
+		Spans []json.RawMessage `json:"spans"`
+	}
+	if json.Unmarshal(data, &whole) != nil {
+		return false, nil
+	}
+	held := make([]bool, len(clauses))
+	for _, raw := range whole.Spans {
+		var one span
+		if json.Unmarshal(raw, &one) != nil {
+			continue
+		}
+		for i, c := range clauses {
+			held[i] = held[i] || one.matches(c, string(raw))
+		}
+	}
+	return !slices.Contains(held, false), nil
+}
