@@ -107,12 +107,18 @@ func (f *Foreign) Close() error {
 	if f.cache != nil && f.cache != f.o.Cache {
 		err = errors.Join(err, f.cache.Close())
 	}
-	if f.temp != "" && (f.lock == nil || !f.cache.HasPartial()) {
-		err = errors.Join(err, os.RemoveAll(f.temp))
+	remove := f.temp != "" && (f.lock == nil || !f.cache.HasPartial())
+	var left error
+	if remove {
+		left = os.RemoveAll(f.temp)
 	}
 	if f.lock != nil {
 		err = errors.Join(err, f.lock.Close())
+		if remove && left != nil { // some systems keep a file that is open
+			left = os.RemoveAll(f.temp)
+		}
 	}
+	err = errors.Join(err, left)
 	return err
 }
 
