@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"net/http"
 	"net/url"
@@ -452,55 +451,4 @@ func (m *mover) exportMetrics(ctx context.Context, run wire.Run, name string) er
 		err = f.Sync()
 	}
 	return errors.Join(err, f.Close())
-}
-
-// exportArtifacts writes one folder of the artifacts at a URI and those below
-// it.
-func (m *mover) exportArtifacts(ctx context.Context, list func(dir string) ([]Artifact, error), uri, dir, to string) error {
-	all, err := list(dir)
-	if err != nil {
-		return err
-	}
-	store, err := m.c.artifactStore(ctx, m.c.rest, uri)
-	if err != nil {
-		if len(all) == 0 {
-			return nil
-		}
-		return err
-	}
-	for _, a := range all {
-		if err := checkArtifactPath(a.Path); err != nil {
-			return err
-		}
-		if a.Dir {
-			if err := m.exportArtifacts(ctx, list, uri, a.Path, to); err != nil {
-				return err
-			}
-			continue
-		}
-		if err := m.exportArtifact(ctx, store, a.Path, to+"/"+a.Path); err != nil {
-			return fmt.Errorf("artifact %s: %w", a.Path, err)
-		}
-	}
-	return nil
-}
-
-func (m *mover) exportArtifact(ctx context.Context, store artifactStore, name, to string) error {
-	to = filepath.FromSlash(to)
-	if err := m.root.MkdirAll(filepath.Dir(to), 0o777); err != nil {
-		return err
-	}
-	f, err := m.root.Create(to)
-	if err != nil {
-		return err
-	}
-	err = store.get(ctx, name, f)
-	if err == nil {
-		err = f.Sync()
-	}
-	size, sizeErr := f.Seek(0, io.SeekCurrent)
-	if err = errors.Join(err, sizeErr, f.Close()); err == nil {
-		m.count(func(n *Moved) { n.Artifacts++; n.Bytes += size })
-	}
-	return err
 }

@@ -373,33 +373,3 @@ func (m *mover) importMetrics(ctx context.Context, t target, id string) error {
 	}
 	return send()
 }
-
-// importArtifacts brings a folder to an artifact URI.
-func (m *mover) importArtifacts(ctx context.Context, uri, dir string) error {
-	return fs.WalkDir(m.root.FS(), dir, func(name string, d fs.DirEntry, err error) error {
-		if errors.Is(err, fs.ErrNotExist) && name == dir {
-			return fs.SkipAll
-		}
-		if err != nil || d.IsDir() {
-			return err
-		}
-		rel := name[len(dir)+1:]
-		if err := checkArtifactPath(rel); err != nil {
-			return err
-		}
-		f, err := m.root.Open(name)
-		if err != nil {
-			return err
-		}
-		defer f.Close()
-		info, err := f.Stat()
-		if err != nil {
-			return err
-		}
-		if err := m.c.putArtifact(ctx, uri, operation{Op: opArtifact, Path: rel, Size: info.Size(), source: f}); err != nil {
-			return err
-		}
-		m.count(func(n *Moved) { n.Artifacts++; n.Bytes += info.Size() })
-		return nil
-	})
-}
