@@ -19,7 +19,7 @@
 //     not on the disk yet is brought there, so that nobody pays for another;
 //   - a virtual machine gets its memory from the host when it first touches it,
 //     which takes seconds for a GiB, and gives it back when it is free. So before
-//     each timed command memory is touched and freed;
+//     each timed command a file is written and deleted;
 //   - `cp` is shown by itself and with the `sync` after it, which is what a copy
 //     costs that survives a power cut. ctrx always includes that.
 package main
@@ -34,10 +34,11 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"time"
+
+	"ctrx/bench/internal/warm"
 )
 
 // bench is one call of the command.
@@ -64,12 +65,7 @@ func main() {
 	runs := flag.Int("n", 3, "runs of each")
 	dir := flag.String("dir", "", "where to make the data; empty: the folder for temporary files")
 	out := flag.String("out", "", "file for the tables, besides the standard output")
-	warm := flag.Int("touch", 0, "only use so many MiB of memory, and end")
 	flag.Parse()
-	if *warm > 0 {
-		touch(*warm)
-		return
-	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	b := &bench{ctx: ctx, runs: *runs, out: os.Stdout, size: sizes{files: 70_000, big: 1024, remote: 10_000, growth: []int{100_000, 1_000_000}}}
@@ -146,24 +142,10 @@ func (b *bench) timed(dir, program string, args ...string) (cost, error) {
 	if _, err := b.do(dir, "sync"); err != nil {
 		return cost{}, err
 	}
-	// In a process of its own: a child's peak of memory begins with its parent's.
-	self, err := os.Executable()
-	if err == nil && b.warm > 0 {
-		_, err = b.do(dir, self, "-touch", fmt.Sprint(b.warm))
-	}
-	if err != nil {
+	if err := warm.Memory(b.tmp, b.warm); err != nil {
 		return cost{}, err
 	}
 	return b.do(dir, program, args...)
-}
-
-// touch uses so many MiB of memory.
-func touch(mib int) {
-	memory := make([]byte, mib<<20)
-	for i := 0; i < len(memory); i += os.Getpagesize() {
-		memory[i] = 1
-	}
-	runtime.KeepAlive(memory)
 }
 
 // copied is the yardstick: `cp -r`, and the sync after it.

@@ -18,6 +18,8 @@ import (
 	"strings"
 	"sync"
 
+	"golang.org/x/sync/errgroup"
+
 	"ctrx/internal/fsx"
 	"ctrx/tracking/wire"
 )
@@ -96,10 +98,7 @@ func (a *artifactDir) put(_ context.Context, name string, r io.Reader) error {
 	if err != nil {
 		return err
 	}
-	block := a.blocks.Get().(*[]byte)
-	_, err = io.CopyBuffer(fsx.NewFlushing(f), struct{ io.Reader }{r}, *block)
-	a.blocks.Put(block)
-	if err == nil {
+	if err = a.copy(fsx.NewFlushing(f), r); err == nil {
 		err = f.Sync()
 	}
 	if err = errors.Join(err, f.Close()); err == nil {
@@ -114,6 +113,55 @@ func (a *artifactDir) put(_ context.Context, name string, r io.Reader) error {
 		return errors.Join(err, root.Remove(temp))
 	}
 	return nil
+}
+
+// copy writes one block while the next one arrives.
+func (a *artifactDir) copy(w io.Writer, r io.Reader) error {
+	type filled struct {
+		block *[]byte
+		n     int
+	}
+	ready := make(chan filled, 1)
+	var reading errgroup.Group
+	stop := make(chan struct{})
+	reading.Go(func() error {
+		defer close(ready)
+		for {
+			block := a.blocks.Get().(*[]byte)
+			n, err := fillBlock(r, *block)
+			if err != nil && err != io.EOF { //nolint:errorlint // as io.Reader has it: anything else is no end
+				return err
+			}
+			select {
+			case ready <- filled{block, n}:
+			case <-stop:
+				return nil
+			}
+			if err != nil {
+				return nil
+			}
+		}
+	})
+	var failed error
+	for b := range ready {
+		if _, failed = w.Write((*b.block)[:b.n]); failed != nil {
+			close(stop)
+			break
+		}
+		a.blocks.Put(b.block)
+	}
+	return errors.Join(failed, reading.Wait())
+}
+
+// fillBlock reads until the block is full or r ends, which gives io.EOF. It is
+// io.ReadFull, but for content that ends early: that stays the error of r.
+func fillBlock(r io.Reader, block []byte) (n int, err error) {
+	for n < len(block) && err == nil {
+		var m int
+		m, err = r.Read(block[n:])
+		n += m
+	}
+	return n, err
 }
 
 // list reads one folder: names relative to it, sorted. A folder that is not
