@@ -170,7 +170,7 @@ func (b *bench) server() (address string, stop func() error, err error) {
 	if err := os.Mkdir(dir, 0o777); err != nil {
 		return "", nil, err
 	}
-	cmd := exec.CommandContext(b.ctx, "versitygw", "--access", "bench", "--secret", "benchbench", "--port", port, "--quiet", "posix", dir)
+	cmd := exec.CommandContext(b.ctx, "versitygw", "--access", "bench", "--secret", "benchbench", "--port", port, "--quiet", "--keep-alive", "posix", dir)
 	log, err := os.Create(filepath.Join(b.tmp, "server.log"))
 	if err != nil {
 		return "", nil, err
