@@ -83,7 +83,10 @@ func (p *partial) find() (safe int64) {
 
 // record writes down that n bytes are on the disk for sure.
 func (p *partial) record(n int64) error {
-	return errors.Join(p.t.Sync(), p.root.WriteFile(p.etagName(), []byte(p.etag+"\n"+strconv.FormatInt(n, 10)), 0o666))
+	if err := p.t.Sync(); err != nil {
+		return err
+	}
+	return p.root.WriteFile(p.etagName(), []byte(p.etag+"\n"+strconv.FormatInt(n, 10)), 0o666)
 }
 
 // drop throws away what came so far.
