@@ -370,23 +370,16 @@ func putMetrics(ctx context.Context, tx *sql.Tx, id string, metrics []wire.Metri
 	if len(metrics) == 0 {
 		return nil
 	}
-	insert, err := tx.PrepareContext(ctx, `INSERT INTO metrics ("key", value, timestamp, run_uuid, step, is_nan) VALUES (?, ?, ?, ?, ?, ?)
-		ON CONFLICT DO NOTHING`)
-	if err != nil {
-		return err
-	}
-	defer insert.Close()
 	type point struct {
 		wire.Metric // with the stored value
 		isNaN       bool
 	}
 	latest := map[string]point{}
 	var order []string
+	rows := make([]any, 0, 6*len(metrics))
 	for _, m := range metrics {
 		value, isNaN := finite(float64(m.Value))
-		if _, err := insert.ExecContext(ctx, m.Key, value, int64(m.Timestamp), id, int64(m.Step), isNaN); err != nil {
-			return err
-		}
+		rows = append(rows, m.Key, value, int64(m.Timestamp), id, int64(m.Step), isNaN)
 		m.Value = wire.Float(value)
 		old, ok := latest[m.Key]
 		if !ok {
@@ -396,16 +389,44 @@ func putMetrics(ctx context.Context, tx *sql.Tx, id string, metrics []wire.Metri
 			latest[m.Key] = point{m, isNaN}
 		}
 	}
-	upsert, err := tx.PrepareContext(ctx, `INSERT INTO latest_metrics ("key", value, timestamp, step, is_nan, run_uuid) VALUES (?, ?, ?, ?, ?, ?)
-		ON CONFLICT ("key", run_uuid) DO UPDATE SET value = excluded.value, timestamp = excluded.timestamp, step = excluded.step, is_nan = excluded.is_nan
-		WHERE (excluded.step, excluded.timestamp, excluded.value) > (step, timestamp, value)`)
+	err := insertRows(ctx, tx, `INSERT INTO metrics ("key", value, timestamp, run_uuid, step, is_nan)`, `ON CONFLICT DO NOTHING`, 6, rows)
 	if err != nil {
 		return err
 	}
-	defer upsert.Close()
+	rows = rows[:0]
 	for _, key := range order {
 		p := latest[key]
-		if _, err := upsert.ExecContext(ctx, key, float64(p.Value), int64(p.Timestamp), int64(p.Step), p.isNaN, id); err != nil {
+		rows = append(rows, key, float64(p.Value), int64(p.Timestamp), int64(p.Step), p.isNaN, id)
+	}
+	return insertRows(ctx, tx, `INSERT INTO latest_metrics ("key", value, timestamp, step, is_nan, run_uuid)`,
+		`ON CONFLICT ("key", run_uuid) DO UPDATE SET value = excluded.value, timestamp = excluded.timestamp, step = excluded.step, is_nan = excluded.is_nan
+		WHERE (excluded.step, excluded.timestamp, excluded.value) > (step, timestamp, value)`, 6, rows)
+}
+
+// insertRows inserts rows, whose values follow each other in args, width to a
+// row. Many rows go with one statement: with one each, the calls take as long as
+// the inserts.
+func insertRows(ctx context.Context, tx *sql.Tx, insert, conflict string, width int, args []any) error {
+	const most = 50 // rows
+	row := "(" + strings.Repeat("?, ", width-1) + "?)"
+	statement := func(rows int) string {
+		return insert + " VALUES " + strings.Repeat(row+", ", rows-1) + row + " " + conflict
+	}
+	if n := len(args) / width / most; n > 1 {
+		many, err := tx.PrepareContext(ctx, statement(most))
+		if err != nil {
+			return err
+		}
+		defer many.Close()
+		for ; len(args) >= most*width; args = args[most*width:] {
+			if _, err := many.ExecContext(ctx, args[:most*width]...); err != nil {
+				return err
+			}
+		}
+	}
+	for ; len(args) > 0; args = args[min(most*width, len(args)):] {
+		now := args[:min(most*width, len(args))]
+		if _, err := tx.ExecContext(ctx, statement(len(now)/width), now...); err != nil {
 			return err
 		}
 	}
