@@ -62,18 +62,19 @@ func (p *Project) Add(ctx context.Context, o AddOptions) ([]Added, error) {
 	if err != nil {
 		return nil, err
 	}
-	stages := make([]*Stage, 0, len(targets))
+	var todo []*toAdd
+	all := ix.Stages
 	for _, rel := range targets {
 		s, err := p.stageToAdd(ix, rel)
 		if err != nil {
 			return nil, err
 		}
-		if !slices.Contains(stages, s) {
-			stages = append(stages, s)
+		if s.Outs[0].Rel == rel { // of a part, addParts knows what its absence means
+			if err := p.isHere(rel); err != nil {
+				return nil, err
+			}
 		}
-	}
-	all := ix.Stages
-	for _, s := range stages {
+		todo = groupToAdd(todo, s, rel)
 		if !slices.Contains(all, s) {
 			all = append(all, s)
 		}
@@ -82,13 +83,13 @@ func (p *Project) Add(ctx context.Context, o AddOptions) ([]Added, error) {
 		return nil, err
 	}
 	var done []Added
-	for i, s := range stages {
-		a, err := p.addStage(ctx, s, o)
+	for i, t := range todo {
+		a, err := p.addOne(ctx, t, o)
 		if err != nil {
 			return done, err
 		}
 		done = append(done, a)
-		p.sink.Send(event.Event{Type: event.Progress, Text: "add", Done: int64(i + 1), Total: int64(len(stages)), Unit: "targets", Final: i+1 == len(stages)})
+		p.sink.Send(event.Event{Type: event.Progress, Text: "add", Done: int64(i + 1), Total: int64(len(todo)), Unit: "targets", Final: i+1 == len(todo)})
 	}
 	return done, nil
 }
@@ -125,16 +126,30 @@ func (p *Project) checkAddTarget(rel, written string) error {
 	case isStageFile(path.Base(rel)) || path.Base(rel) == "dvc.lock":
 		return errs.New(errs.Usage, "'%s' is a stage file, not data", written)
 	}
-	if _, err := os.Stat(p.Abs(rel)); err != nil {
-		if _, lerr := os.Lstat(p.Abs(rel)); lerr == nil {
-			return errs.New(errs.NotFound, "'%s' is a link to something that does not exist", written)
-		}
-		return errs.New(errs.NotFound, "output '%s' does not exist", written)
-	}
 	if p.dvcignore.Ignored(rel, false) {
 		return errs.New(errs.Usage, "Path '%s' is ignored by .dvcignore", written)
 	}
+	if err := p.checkNotBehindLink(rel); err != nil {
+		return err
+	}
+	if info, err := os.Lstat(p.Abs(rel)); err == nil && info.Mode()&os.ModeSymlink != 0 {
+		if at, err := os.Stat(p.Abs(rel)); err == nil && at.IsDir() { // its files are another folder's
+			err := errs.New(errs.Conflict, "'%s' is a symbolic link to a folder", written)
+			return errs.Hint(err, "add the folder itself, or: ctrx add --out NAME %s, which copies it", quoteForShell(written))
+		}
+	}
 	return nil
+}
+
+// isHere fails where there is nothing to add.
+func (p *Project) isHere(rel string) error {
+	if _, err := os.Stat(p.Abs(rel)); err == nil {
+		return nil
+	}
+	if _, err := os.Lstat(p.Abs(rel)); err == nil {
+		return errs.New(errs.NotFound, "'%s' is a link to something that does not exist", p.Show(rel))
+	}
+	return errs.New(errs.NotFound, "output '%s' does not exist", p.Show(rel))
 }
 
 // stageToAdd gives the .dvc stage that tracks rel, or a new one for it.
@@ -145,9 +160,6 @@ func (p *Project) stageToAdd(ix *Index, rel string) (*Stage, error) {
 		}
 		if !s.IsData() || len(s.Deps) > 0 {
 			return nil, errs.Hint(errs.New(errs.Conflict, "cannot update '%s': it is an output of %s", p.Show(rel), describe(s)), "ctrx repro %s", s.Address(p.Dir))
-		}
-		if s.Outs[0].Rel != rel {
-			p.Info("'%s' lies in the tracked folder '%s': the whole folder is added", p.Show(rel), p.Show(s.Outs[0].Rel))
 		}
 		return s, nil
 	}
@@ -163,8 +175,11 @@ func (p *Project) stageToAdd(ix *Index, rel string) (*Stage, error) {
 	return newDataStage(file, dvcfile.NewDataFile(file, dvcfile.Entry{Path: path.Base(rel), Hash: "md5"})), nil
 }
 
-func (p *Project) addStage(ctx context.Context, s *Stage, o AddOptions) (Added, error) {
-	out := s.Outs[0]
+func (p *Project) addOne(ctx context.Context, t *toAdd, o AddOptions) (Added, error) {
+	if !t.whole {
+		return p.addParts(ctx, t, o)
+	}
+	s, out := t.stage, t.stage.Outs[0]
 	a := Added{File: s.File, Output: out.Rel}
 	store := !o.NoCommit && out.Cache
 	tree, err := p.read(ctx, out.Rel, store)

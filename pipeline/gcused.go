@@ -164,7 +164,7 @@ func (p *Project) collectOutput(ctx context.Context, out *Output, o GCOptions, u
 	if !object.digest.IsDir() {
 		return nil
 	}
-	dir, err := p.dirAnywhere(ctx, out, o)
+	dir, err := p.dirAnywhere(ctx, out, o.Remote)
 	if errors.Is(err, fs.ErrNotExist) {
 		p.Warn("the list of files of '%s' (%s) is neither in the cache nor on its remote: they cannot be kept", out.Rel, object.digest)
 		return nil
@@ -179,14 +179,15 @@ func (p *Project) collectOutput(ctx context.Context, out *Output, o GCOptions, u
 }
 
 // dirAnywhere reads a directory object from the cache, or brings it from the
-// remote: its members must be known before anything is removed.
-func (p *Project) dirAnywhere(ctx context.Context, out *Output, o GCOptions) (storage.DirObject, error) {
+// remote (its own, else the one named): its members must be known before anything is
+// removed or replaced.
+func (p *Project) dirAnywhere(ctx context.Context, out *Output, remote string) (storage.DirObject, error) {
 	cache := p.cacheOf(out.Recorded)
 	dir, err := cache.ReadDir(ctx, out.Recorded.Digest)
 	if !errors.Is(err, fs.ErrNotExist) {
 		return dir, err
 	}
-	name, remoteErr := p.remoteName(out.Remote, o.Remote)
+	name, remoteErr := p.remoteName(out.Remote, remote)
 	if remoteErr != nil {
 		return nil, err
 	}

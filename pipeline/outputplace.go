@@ -20,6 +20,11 @@ func (p *Project) checkOutputPlace(rel string) error {
 	if name := path.Base(rel); isStageFile(name) || name == "dvc.lock" {
 		return errs.New(errs.Usage, "'%s' is the name of a stage file, not of data", p.Show(rel))
 	}
+	return p.checkNotBehindLink(rel)
+}
+
+// checkNotBehindLink refuses a rel path that has a symbolic link above it.
+func (p *Project) checkNotBehindLink(rel string) error {
 	for dir := path.Dir(rel); dir != "."; dir = path.Dir(dir) {
 		if info, err := os.Lstat(p.Abs(dir)); err == nil && info.Mode()&os.ModeSymlink != 0 {
 			return errs.Hint(errs.New(errs.Conflict, "'%s' lies behind the symbolic link '%s'", p.Show(rel), p.Show(dir)),

@@ -156,12 +156,8 @@ func (p *Project) addTo(ctx context.Context, o AddOptions) error {
 	if err != nil {
 		return err
 	}
-	s, err := p.stageToAdd(ix, rel)
+	s, err := p.stageToReplace(ix, rel)
 	if err != nil {
-		return err
-	}
-	rest := ix.filter(func(x *Stage) bool { return x.File != s.File })
-	if _, err := NewGraph(append(rest, s)); err != nil {
 		return err
 	}
 	target := o.Targets[0]
@@ -194,6 +190,22 @@ func (p *Project) addTo(ctx context.Context, o AddOptions) error {
 	}
 	s.Data.Outs[0].Entry = e
 	return p.writeData(s)
+}
+
+// stageToReplace gives the .dvc stage of rel as a whole, or a new one for it.
+// In a tracked folder there is none; DVC would replace the folder by what comes.
+func (p *Project) stageToReplace(ix *Index, rel string) (*Stage, error) {
+	s, err := p.stageToAdd(ix, rel)
+	if err != nil {
+		return nil, err
+	}
+	if whole := s.Outs[0].Rel; whole != rel {
+		err := errs.New(errs.Conflict, "'%s' lies in the tracked folder '%s'", p.Show(rel), p.Show(whole))
+		return nil, errs.Hint(err, "copy the data there, then: ctrx add %s", quoteForShell(p.Show(rel)))
+	}
+	rest := ix.filter(func(x *Stage) bool { return x.File != s.File })
+	_, err = NewGraph(append(rest, s))
+	return s, err
 }
 
 // checkFree tells whether nothing is at a path.
