@@ -43,6 +43,26 @@ func (p *Project) Checkout(ctx context.Context, o CheckoutOptions) (CheckoutResu
 	return p.CheckoutLocked(ctx, o)
 }
 
+// checkoutWith is Checkout, and also puts imports without a record in place.
+func (p *Project) checkoutWith(ctx context.Context, o CheckoutOptions, imports []broughtImport) (CheckoutResult, error) {
+	lock, err := p.Lock(ctx)
+	if err != nil {
+		return CheckoutResult{}, err
+	}
+	defer lock.Unlock()
+	var placed CheckoutResult
+	if err := p.placeImports(ctx, imports, o, &placed); err != nil {
+		return placed, err
+	}
+	r, err := p.CheckoutLocked(ctx, o)
+	r.Added = append(r.Added, placed.Added...)
+	r.Modified = append(r.Modified, placed.Modified...)
+	r.Files.Added += placed.Files.Added
+	r.Files.Modified += placed.Files.Modified
+	r.Files.Deleted += placed.Files.Deleted
+	return r, err
+}
+
 // CheckoutLocked is Checkout for a caller that holds the repository lock.
 func (p *Project) CheckoutLocked(ctx context.Context, o CheckoutOptions) (CheckoutResult, error) {
 	var r CheckoutResult
@@ -135,6 +155,9 @@ func (p *Project) neverMade(so selectedOutput) error {
 		return nil
 	}
 	err := errs.New(errs.DataMissing, "output '%s' was never recorded: there is nothing to check out", p.Show(so.Output.Rel))
+	if so.Stage.isImport() {
+		return errs.Hint(err, "ctrx pull %s brings it from its source, ctrx update %s also records it", p.Show(so.Output.Rel), p.Show(so.Stage.File))
+	}
 	if so.Stage.IsData() {
 		return err
 	}

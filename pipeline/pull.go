@@ -12,12 +12,19 @@ import (
 func (p *Project) fetchOutputs(ctx context.Context, outs []selectedOutput) error {
 	var shipments []*shipment
 	var err error
+	var imports []selectedOutput
 	for _, so := range outs {
+		if so.comesFromSource() {
+			imports = append(imports, so)
+			continue
+		}
 		if shipments, err = p.ship(ctx, shipments, so, TransferOptions{}); err != nil {
 			return err
 		}
 	}
-	_, err = p.moveAll(ctx, shipments, TransferOptions{}, direction{objects: storage.Fetch, tree: storage.FetchTree})
+	if _, err = p.moveAll(ctx, shipments, TransferOptions{}, direction{objects: storage.Fetch, tree: storage.FetchTree}); err == nil {
+		_, _, err = p.fetchImports(ctx, imports, 0)
+	}
 	return err
 }
 

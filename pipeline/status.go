@@ -70,13 +70,17 @@ func (p *Project) Status(ctx context.Context, o StatusOptions) ([]StageStatus, e
 // be told without it.
 func (p *Project) checkUpdate(ctx context.Context, s *Stage) *Change {
 	dep := &s.Data.Deps[0]
+	locked := repoOption(dep, "rev_lock")
+	if locked == "" { // never looked at (--no-exec)
+		return nil
+	}
 	f, err := p.openForeignDep(ctx, dep, repoOption(dep, "rev"))
 	if err != nil {
 		p.Warn("whether '%s' has an update is not known: %v", p.Show(s.File), err)
 		return nil
 	}
 	defer f.Close()
-	if f.Commit == "" || f.Commit == repoOption(dep, "rev_lock") {
+	if f.Commit == "" || f.Commit == locked {
 		return nil
 	}
 	return &Change{Kind: DependencyChanged, Path: p.depName(s), State: UpdateAvailable}

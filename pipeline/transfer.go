@@ -60,7 +60,8 @@ func (p *Project) Push(ctx context.Context, o TransferOptions) (Transferred, err
 	if err != nil {
 		return Transferred{}, err
 	}
-	return p.transfer(ctx, o, direction{objects: storage.Push, tree: storage.PushTree, countRuns: true})
+	done, _, err := p.transfer(ctx, o, direction{objects: storage.Push, tree: storage.PushTree, countRuns: true})
+	return done, err
 }
 
 // expand makes paths of targets that are patterns.
@@ -72,15 +73,21 @@ func (p *Project) expand(o TransferOptions) (_ TransferOptions, err error) {
 	return o, err
 }
 
-// Fetch brings the selected data into the cache.
+// Fetch brings the selected data into the cache: from remotes, and imports from
+// their sources.
 func (p *Project) Fetch(ctx context.Context, o TransferOptions) (Transferred, error) {
+	done, _, err := p.fetch(ctx, o)
+	return done, err
+}
+
+func (p *Project) fetch(ctx context.Context, o TransferOptions) (Transferred, []broughtImport, error) {
 	if err := o.checkTypes(); err != nil {
-		return Transferred{}, err
+		return Transferred{}, nil, err
 	}
 	if err := p.ensureTmp(); err != nil {
-		return Transferred{}, err
+		return Transferred{}, nil, err
 	}
-	return p.transfer(ctx, o, direction{objects: storage.Fetch, tree: storage.FetchTree})
+	return p.transfer(ctx, o, direction{objects: storage.Fetch, tree: storage.FetchTree, imports: p.fetchImports})
 }
 
 // Pull is Fetch and Checkout.
@@ -89,12 +96,12 @@ func (p *Project) Pull(ctx context.Context, t TransferOptions, c CheckoutOptions
 	if err != nil {
 		return Transferred{}, CheckoutResult{}, err
 	}
-	fetched, err := p.Fetch(ctx, t)
+	fetched, imports, err := p.fetch(ctx, t)
 	if err != nil {
 		return fetched, CheckoutResult{}, err
 	}
 	c.Targets, c.Recursive, c.WithDeps = t.Targets, t.Recursive, t.WithDeps
-	done, err := p.Checkout(ctx, c)
+	done, err := p.checkoutWith(ctx, c, imports)
 	if len(fetched.Missing) > 0 && errs.KindOf(err) == errs.DataMissing {
 		err = errs.Hint(err, "the remote does not have it either: ctrx push where the data is, or do without: ctrx pull --allow-missing")
 	}
@@ -123,18 +130,21 @@ type direction struct {
 	objects func(context.Context, storage.TransferOptions) (storage.Transfer, error)
 	tree    func(context.Context, storage.TreeOptions) (storage.Transfer, error)
 
+	// imports brings what other places than remotes have; nil: nothing.
+	imports func(ctx context.Context, of []selectedOutput, jobs int) (Transferred, []broughtImport, error)
+
 	countRuns bool // entries of the run cache count as files in the summary: DVC counts those that it pushes
 }
 
-func (p *Project) transfer(ctx context.Context, o TransferOptions, move direction) (Transferred, error) {
+func (p *Project) transfer(ctx context.Context, o TransferOptions, move direction) (Transferred, []broughtImport, error) {
 	guard, err := p.UseCache(ctx)
 	if err != nil {
-		return Transferred{}, err
+		return Transferred{}, nil, err
 	}
 	defer guard.Release()
-	shipments, err := p.shipments(ctx, o)
+	shipments, imports, err := p.shipments(ctx, o)
 	if err != nil {
-		return Transferred{}, err
+		return Transferred{}, nil, err
 	}
 	total, err := p.moveAll(ctx, shipments, o, move)
 	if err == nil && o.RunCache {
@@ -144,7 +154,14 @@ func (p *Project) transfer(ctx context.Context, o TransferOptions, move directio
 		}
 		total.Bytes += runs.Bytes
 	}
-	return total, err
+	var brought []broughtImport
+	if err == nil && move.imports != nil {
+		var more Transferred
+		more, brought, err = move.imports(ctx, imports, o.Jobs)
+		total.Files += more.Files
+		total.Missing = append(total.Missing, more.Missing...)
+	}
+	return total, brought, err
 }
 
 func (p *Project) moveAll(ctx context.Context, shipments []*shipment, o TransferOptions, move direction) (Transferred, error) {
@@ -204,41 +221,50 @@ func (s *shipment) nameOf(d storage.Digest) string {
 
 // shipments collects the recorded data of the selected outputs and revisions by
 // remote. An output that names a remote of its own goes there; with -r such an
-// output is left out unless it names that remote.
-func (p *Project) shipments(ctx context.Context, o TransferOptions) ([]*shipment, error) {
+// output is left out unless it names that remote. What comes from the source of
+// an import is no shipment of a remote, and given by itself.
+func (p *Project) shipments(ctx context.Context, o TransferOptions) (all []*shipment, imports []selectedOutput, err error) {
 	if o.Remote != "" { // a wrong name is an error even when there is nothing to send
 		if _, err := p.Config.Remote(o.Remote); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 	}
 	sources, err := p.Sources(ctx, o.Revisions)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	var all []*shipment
 	for i, src := range sources {
 		ix, err := p.LoadIndex(ctx, src.Source)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		outs, err := p.selectOutputs(ix, OutputSelection{Targets: o.Targets, Recursive: o.Recursive, WithDeps: o.WithDeps})
 		if err != nil {
 			if i > 0 && errs.KindOf(err) == errs.NotFound {
 				continue // an older commit need not know the target
 			}
-			return nil, err
+			return nil, nil, err
 		}
 		typed := o.typedPaths(ix)
 		for _, so := range outs {
 			if !o.takes(so.Output, typed) {
 				continue
 			}
+			if err := so.Output.checkPlace(); err != nil {
+				return nil, nil, err
+			}
+			if so.comesFromSource() {
+				if !slices.ContainsFunc(imports, so.sameImport) {
+					imports = append(imports, so)
+				}
+				continue
+			}
 			if all, err = p.ship(ctx, all, so, o); err != nil {
-				return nil, err
+				return nil, nil, err
 			}
 		}
 	}
-	return all, nil
+	return all, imports, nil
 }
 
 func (p *Project) ship(ctx context.Context, all []*shipment, so selectedOutput, o TransferOptions) ([]*shipment, error) {
@@ -389,7 +415,7 @@ type ObjectState struct {
 // and only its files are named, as DVC does.
 func (p *Project) CloudStatus(ctx context.Context, o TransferOptions) (CloudState, error) {
 	var st CloudState
-	shipments, err := p.shipments(ctx, o)
+	shipments, _, err := p.shipments(ctx, o)
 	if err != nil {
 		return st, err
 	}
