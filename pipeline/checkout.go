@@ -195,6 +195,9 @@ func (p *Project) checkoutOutput(ctx context.Context, out *Output, e dvcfile.Ent
 // checkoutPart makes the files of a folder output that lie at or below a path
 // what the recorded folder says.
 func (p *Project) checkoutPart(ctx context.Context, so selectedOutput, o CheckoutOptions, r *CheckoutResult) error {
+	if !so.Output.Recorded.Digest.IsDir() {
+		return p.notBelow(so)
+	}
 	cache := p.cacheOf(so.Output.Recorded)
 	dir, err := p.recordedDir(ctx, so.Output)
 	if err != nil {
@@ -214,9 +217,14 @@ func (p *Project) checkoutPart(ctx context.Context, so selectedOutput, o Checkou
 		r.note(rel, done)
 	}
 	if !found {
-		return errs.New(errs.NotFound, "'%s' is not in the recorded content of '%s'", so.Below, p.Show(so.Output.Rel))
+		return p.notBelow(so)
 	}
 	return nil
+}
+
+// notBelow tells that an output has no such part.
+func (p *Project) notBelow(so selectedOutput) error {
+	return errs.New(errs.NotFound, "'%s' is not in the recorded content of '%s'", so.Below, p.Show(so.Output.Rel))
 }
 
 // recordedDir reads the recorded content of a folder output.

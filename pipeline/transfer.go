@@ -29,6 +29,8 @@ type TransferOptions struct {
 	NoIndex   bool     // ask the remote about every member of every folder
 	MaxSize   int64    // Fetch: leave out outputs of this many bytes or more; 0: none
 	Types     []string // Fetch: only outputs of these types, "metrics" and "plots"; none: all
+
+	fetching bool // into the cache; what it has already needs no remote
 }
 
 // Transferred is what a push or fetch did.
@@ -87,6 +89,7 @@ func (p *Project) fetch(ctx context.Context, o TransferOptions) (Transferred, []
 	if err := p.ensureTmp(); err != nil {
 		return Transferred{}, nil, err
 	}
+	o.fetching = true
 	return p.transfer(ctx, o, direction{objects: storage.Fetch, tree: storage.FetchTree, imports: p.fetchImports})
 }
 
@@ -114,6 +117,7 @@ type shipment struct {
 	legacy bool
 	names  map[storage.Digest][]string // digest -> rel paths that it was recorded for
 	order  []storage.Digest
+	lists  int // directory objects that were brought to know the names
 }
 
 func (s *shipment) add(d storage.Digest, rel string) {
@@ -173,7 +177,7 @@ func (p *Project) moveAll(ctx context.Context, shipments []*shipment, o Transfer
 			return total, err
 		}
 		done, err := move.objects(ctx, opts)
-		total.Files += done.Files + done.Dirs // as DVC counts: the list of a folder is a file too
+		total.Files += done.Files + done.Dirs + s.lists // as DVC counts: the list of a folder is a file too
 		total.Bytes += done.Bytes
 		for _, m := range done.Missing {
 			name := m.Path
@@ -276,6 +280,11 @@ func (p *Project) ship(ctx context.Context, all []*shipment, so selectedOutput, 
 		return all, nil
 	}
 	name, err := p.remoteName(o.Remote, out.Remote)
+	if err != nil && o.fetching {
+		if missing, e := p.cacheOf(out.Recorded).Missing(ctx, out.Recorded.Digest); e == nil && len(missing) == 0 {
+			return all, nil
+		}
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -289,17 +298,32 @@ func (p *Project) ship(ctx context.Context, all []*shipment, so selectedOutput, 
 		all[i].add(out.Recorded.Digest, out.Rel)
 		return all, nil
 	}
+	return all, p.shipPart(ctx, all[i], so, o)
+}
+
+// shipPart adds what lies below a path of a folder. To fetch that alone, the
+// list of the folder is brought first.
+func (p *Project) shipPart(ctx context.Context, s *shipment, so selectedOutput, o TransferOptions) error {
+	out := so.Output
+	if !out.Recorded.Digest.IsDir() {
+		return p.notBelow(so)
+	}
 	dir, err := p.cacheOf(out.Recorded).ReadDir(ctx, out.Recorded.Digest)
-	if errors.Is(err, fs.ErrNotExist) { // what lies in the folder is not known yet
-		all[i].add(out.Recorded.Digest, out.Rel)
-		return all, nil
+	if errors.Is(err, fs.ErrNotExist) && o.fetching {
+		if dir, err = p.dirAnywhere(ctx, out, s.remote); err == nil {
+			s.lists++
+		}
+	}
+	if errors.Is(err, fs.ErrNotExist) { // what lies in the folder is not known
+		s.add(out.Recorded.Digest, out.Rel)
+		return nil
 	}
 	for _, e := range dir {
 		if inside(e.RelPath, so.Below) {
-			all[i].add(e.MD5, path.Join(out.Rel, e.RelPath))
+			s.add(e.MD5, path.Join(out.Rel, e.RelPath))
 		}
 	}
-	return all, err
+	return err
 }
 
 // remoteName chooses a remote: the one asked for, the output's own, or the
@@ -428,7 +452,6 @@ func (p *Project) CloudStatus(ctx context.Context, o TransferOptions) (CloudStat
 		if err != nil {
 			return st, fmt.Errorf("remote '%s': %w", s.remote, err)
 		}
-		st.Remote = s.remote
 		for _, ob := range objects {
 			word := ob.Word()
 			if word == "" || word == "deleted" && ob.Digest.IsDir() {
@@ -439,8 +462,9 @@ func (p *Project) CloudStatus(ctx context.Context, o TransferOptions) (CloudStat
 			}
 		}
 	}
-	if st.Remote == "" {
-		st.Remote, err = p.remoteName(o.Remote, "")
+	st.Remote, err = p.remoteName(o.Remote, "")
+	if err != nil && len(shipments) > 0 { // each output has a remote of its own
+		st.Remote, err = shipments[0].remote, nil
 	}
 	return st, err
 }
