@@ -45,6 +45,9 @@ func (p *Project) collectOther(ctx context.Context, dir string, o GCOptions, u u
 	if !filepath.IsAbs(dir) {
 		dir = filepath.Join(p.Abs(p.Dir), dir)
 	}
+	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
+		return errs.New(errs.NotFound, "the project '%s' is not there", dir)
+	}
 	other, err := Open(ctx, OpenOptions{Dir: dir, Args: p.args, Env: p.env, Sink: p.sink, Now: p.now, Ask: p.ask})
 	if err != nil {
 		return fmt.Errorf("project %s: %w", dir, err)

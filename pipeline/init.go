@@ -2,9 +2,7 @@ package pipeline
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path"
 	"path/filepath"
@@ -53,10 +51,10 @@ func Init(ctx context.Context, o InitOptions) error {
 	if o.NoSCM {
 		config = "[core]\n    no_scm = True\n"
 	}
-	files := []struct{ rel, text string }{
-		{".dvc/.gitignore", "/config.local\n/tmp\n/cache\n"},
-		{".dvc/config", config},
-		{".dvcignore", dvcignoreText},
+	type file struct{ rel, text string }
+	files := []file{{".dvc/config", config}, {".dvcignore", dvcignoreText}}
+	if !o.NoSCM {
+		files = append([]file{{".dvc/.gitignore", "/config.local\n/tmp\n/cache\n"}}, files...)
 	}
 	for _, f := range files {
 		name := filepath.Join(o.Dir, filepath.FromSlash(f.rel))
@@ -90,6 +88,9 @@ func initRepo(o InitOptions) (*gitops.Repo, error) {
 	if o.NoSCM {
 		return nil, nil
 	}
+	if info, err := os.Stat(o.Dir); err != nil || !info.IsDir() {
+		return nil, errs.Hint(errs.New(errs.NotFound, "%s is not a folder", o.Dir), "git init %s, then again", o.Dir)
+	}
 	repo, err := gitops.Open(o.Dir)
 	if err != nil {
 		return nil, errs.Hint(errs.New(errs.NotFound, "%s is not tracked by any supported SCM tool (e.g. Git)", o.Dir),
@@ -101,9 +102,6 @@ func initRepo(o InitOptions) (*gitops.Repo, error) {
 	}
 	if repo.Root() != dir && !o.Subdir {
 		return nil, errs.Hint(errs.New(errs.Usage, "%s is not the root of its Git repository", o.Dir), "ctrx init --subdir, or: cd %s && ctrx init", repo.Root())
-	}
-	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
-		return nil, err
 	}
 	return repo, nil
 }

@@ -127,6 +127,9 @@ func (p *Project) findBegun(ctx context.Context, ix *Index, m *move) error {
 
 // checkMove refuses what cannot be done, before anything is.
 func (p *Project) checkMove(ix *Index, m move) error {
+	if inside(m.to, m.from) {
+		return errs.New(errs.Usage, "'%s' cannot be moved into itself", p.Show(m.from))
+	}
 	if err := p.checkOutputPlace(m.to); err != nil {
 		return err
 	}

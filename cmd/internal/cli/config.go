@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -96,16 +97,23 @@ func (a *app) configCommand() *cobra.Command {
 
 func (a *app) listConfig(cfg *settings.DVC, l settings.Level, origin bool) error {
 	for _, o := range cfg.Lines(l) {
-		a.printf("%s%s=%s\n", originOf(o, origin), o.Name, o.Text())
+		a.printf("%s%s=%s\n", a.originOf(o, origin), o.Name, o.Text())
 	}
 	return nil
 }
 
-func originOf(o settings.Option, show bool) string {
+// originOf is the file of an option: that of the project as seen from here.
+func (a *app) originOf(o settings.Option, show bool) string {
 	if !show {
 		return ""
 	}
-	return o.Pos.File + "\t"
+	file := o.Pos.File
+	if o.Level == settings.Repo || o.Level == settings.Local {
+		if rel, err := filepath.Rel(a.Dir, file); err == nil {
+			file = rel
+		}
+	}
+	return file + "\t"
 }
 
 func (a *app) showConfig(cfg *settings.DVC, l settings.Level, n settings.Name, origin bool) error {
@@ -116,7 +124,7 @@ func (a *app) showConfig(cfg *settings.DVC, l settings.Level, n settings.Name, o
 	if !ok {
 		return errs.Hint(errs.New(errs.NotFound, "option '%s' is not set", n), "ctrx config %s VALUE", n)
 	}
-	a.printf("%s%s\n", originOf(o, origin), o.Text())
+	a.printf("%s%s\n", a.originOf(o, origin), o.Text())
 	return nil
 }
 

@@ -12,9 +12,12 @@ import (
 func (a *app) initCommand() *cobra.Command {
 	var o pipeline.InitOptions
 	c := &cobra.Command{
-		Use: "init", Short: "Make this Git repository a DVC project", Args: cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error {
+		Use: "init [FOLDER]", Short: "Make this Git repository, or a folder, a DVC project", Args: cobra.MaximumNArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
 			o.Dir, o.Sink = a.Dir, a.printer
+			if len(args) == 1 {
+				o.Dir = a.path(args[0])
+			}
 			if err := pipeline.Init(c.Context(), o); err != nil {
 				return err
 			}
