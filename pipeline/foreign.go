@@ -113,7 +113,7 @@ func (f *Foreign) Close() error {
 		left = os.RemoveAll(f.temp)
 	}
 	if f.lock != nil {
-		err = errors.Join(err, f.lock.Close())
+		err = errors.Join(err, fsx.CloseLocked(f.lock))
 		if remove && left != nil { // some systems keep a file that is open
 			left = os.RemoveAll(f.temp)
 		}
