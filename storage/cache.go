@@ -47,7 +47,7 @@ type Cache struct {
 	mu      sync.Mutex
 	root    *fsx.Root // below which the objects lie; opened when first needed
 	shelves shelves
-	came    map[Digest]bool // large objects that were hashed when they came, moments ago
+	whole   map[Digest]fingerprint // large objects that this process has hashed: see knownWhole
 }
 
 // OpenCache makes a Cache of the folder dir (DVC's cache.dir), which need not
