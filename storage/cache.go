@@ -27,7 +27,8 @@ const objectMode fs.FileMode = 0o444
 type CacheOptions struct {
 	Links  []LinkType // in order of preference; nil: reflink, then copy
 	Shared bool       // group-writable folders (cache.shared = group)
-	State  *State     // remembers hashes; may be nil
+	State  *State     // remembers hashes of workspace files; may be nil
+	Large  *State     // remembers which large objects are whole; may be nil
 	Jobs   int        // files worked on at a time; 0: number of processors, at least 4
 	Sink   event.Sink // progress; may be nil
 }

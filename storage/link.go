@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"ctrx/internal/errs"
 	"ctrx/internal/fsx"
@@ -158,7 +159,7 @@ func (l *linker) copy(ctx context.Context, d Digest, name string, perm fs.FileMo
 	if err != nil {
 		return err
 	}
-	before, start := fingerprintOf(info), l.cache.hasher.now()
+	before, start := fingerprintOf(info), time.Now()
 	if l.cache.knownWhole(d, before) {
 		if err := copyPlain(ctx, t.File, src, m); err != nil {
 			return fsx.FullDisk(err)
@@ -168,15 +169,15 @@ func (l *linker) copy(ctx context.Context, d Digest, name string, perm fs.FileMo
 		}
 		return t.Publish(fsx.Fast)
 	}
-	got, n, err := l.cache.hasher.copy(ctx, t, src, m)
+	got, _, err := l.cache.hasher.copy(ctx, t, src, m)
 	if err != nil {
 		return err
 	}
 	if string(got) != d.Hex() {
 		return l.corrupt(d)
 	}
-	if n >= hashBlock && unchangedSince(src, before) {
-		l.cache.hasher.remember(l.cache.Path(d), before, before, n, start, d)
+	if unchangedSince(src, before) {
+		l.cache.hashedWhole(d, before, start)
 	}
 	// No flush: what is lost in a power cut is in the cache.
 	return t.Publish(fsx.Fast)

@@ -3,6 +3,7 @@ package storage
 import (
 	"context"
 	"io/fs"
+	"time"
 
 	"ctrx/internal/fsx"
 )
@@ -42,8 +43,16 @@ func (c *Cache) knownWhole(d Digest, p fingerprint) bool {
 	if now && print == p {
 		return true
 	}
-	got, before := c.opts.State.lookup(c.Path(d), c.alg, p)
+	got, before := c.opts.Large.lookup(c.Path(d), c.alg, p)
 	return before && got == d
+}
+
+// hashedWhole remembers that the object d, of which reading began at start, is
+// whole. It looked like p before and after that.
+func (c *Cache) hashedWhole(d Digest, p fingerprint, start time.Time) {
+	if p.size >= hashBlock && settled(time.Unix(0, p.mtime), start) {
+		c.opts.Large.record(c.Path(d), c.alg, p, d)
+	}
 }
 
 // finish flushes and marks what is left, and remembers what is known of it.
@@ -51,7 +60,7 @@ func (b *batch) finish(ctx context.Context) error {
 	if err := b.flush(); err != nil {
 		return err
 	}
-	return b.later.record(ctx, b.cache.opts.State, b.cache.alg)
+	return b.later.record(ctx, b.cache.opts.Large, b.cache.alg)
 }
 
 // unchangedSince tells whether an open object still looks like p.

@@ -28,7 +28,7 @@ func TestLargeObjectsAreHashedOnce(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		c := storage.OpenCache(filepath.Join(dir, "cache"), storage.CacheOptions{State: s, Links: []storage.LinkType{storage.Copy}})
+		c := storage.OpenCache(filepath.Join(dir, "cache"), storage.CacheOptions{Large: s, Links: []storage.LinkType{storage.Copy}})
 		return c, func() {
 			if err := errors.Join(c.Close(), s.Close()); err != nil {
 				t.Fatal(err)
