@@ -116,9 +116,15 @@ func (b *Backend) GetFrom(ctx context.Context, key, etag string, offset int64, w
 }
 
 // tagOf stands in for an ETag: a file of another content has another size, or was
-// written in another second.
+// written in another second. That is not sure, so only objects get one, whose
+// content is checked in the end.
 func tagOf(info fs.FileInfo) string {
 	return fmt.Sprintf("%d-%d", info.ModTime().Unix(), info.Size())
+}
+
+func isObject(key string) bool {
+	_, ok := storage.KeyDigest(key)
+	return ok
 }
 
 func (b *Backend) get(ctx context.Context, c *sftp.Client, key, etag string, offset int64, w io.Writer) error {
@@ -141,7 +147,7 @@ func (b *Backend) get(ctx context.Context, c *sftp.Client, key, etag string, off
 		if _, err := f.Seek(offset, io.SeekStart); err != nil {
 			return err
 		}
-	case ok:
+	case ok && isObject(key):
 		a.Announce(storage.Object{Key: key, Size: info.Size(), ETag: tagOf(info)})
 	}
 	out := &watchedWriter{ctx: ctx, w: w}
