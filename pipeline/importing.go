@@ -99,6 +99,10 @@ func (p *Project) outputPath(out, name string, force bool) (string, error) {
 	if _, err := os.Lstat(p.Abs(rel)); err == nil && !force {
 		return "", errs.Hint(errs.New(errs.Conflict, "The file '%s' already exists locally. Use `--force` to force.", p.Show(rel)), "--force overwrites it")
 	}
+	dir := path.Dir(rel)
+	if info, err := os.Stat(p.Abs(dir)); insideProject(rel) && (err != nil || !info.IsDir()) {
+		return "", errs.Hint(errs.New(errs.NotFound, "the folder '%s' does not exist", p.Show(dir)), "mkdir -p %s", quoteForShell(p.Show(dir)))
+	}
 	return rel, p.checkOutputPlace(rel)
 }
 

@@ -83,6 +83,10 @@ func (w worker) announce(step Step) {
 	case Restore:
 		w.p.Info("Stage '%s' is cached - skipping run, checking out outputs", address)
 	case Verify:
+		if step.Stage.followsSource() {
+			w.p.Info("Importing '%s' -> '%s'", w.p.depName(step.Stage), w.p.Show(step.Stage.Outs[0].Rel))
+			return
+		}
 		w.p.Info("Verifying data sources in stage: '%s'", address)
 	case Run:
 		lines := []string{fmt.Sprintf("Running stage '%s':", address)}
@@ -307,11 +311,39 @@ func (p *Project) restore(ctx context.Context, s *Stage, entry *dvcfile.StageLoc
 	return seen, nil
 }
 
+// followsSource tells whether repro brings an import anew: one that is not
+// frozen, or was never downloaded.
+func (s *Stage) followsSource() bool {
+	return s.isImport() && (!s.Frozen || s.Outs[0].Recorded == nil)
+}
+
+// reimport brings what the source of an import has now into the work tree.
+func (p *Project) reimport(ctx context.Context, s *Stage, o ExecuteOptions) error {
+	p.Info("Importing '%s' -> '%s'", p.depName(s), p.Show(s.Outs[0].Rel))
+	got, dep, err := p.readSource(ctx, s, ImportOptions{})
+	if err != nil {
+		return fmt.Errorf("import '%s': %w", p.depName(s), err)
+	}
+	s.Data.Deps[0] = dep
+	e := newEntry(s.Data.Outs[0].Path, got.Tree)
+	e.Meta.IsExec = e.Meta.IsExec && s.isRepoImport()
+	if got.Legacy {
+		e.Hash = ""
+	}
+	_, err = p.checkoutOutput(ctx, s.Outs[0], e, CheckoutOptions{Force: o.Force})
+	return err
+}
+
 // verify hashes the files of a data source, or the outputs of a frozen stage,
-// again and puts them into the cache.
+// again and puts them into the cache. An import that is not frozen follows its
+// source.
 func (p *Project) verify(ctx context.Context, s *Stage, o ExecuteOptions) (*dvcfile.StageLock, error) {
 	what := "data sources"
-	if s.Frozen {
+	if s.followsSource() {
+		if err := p.reimport(ctx, s, o); err != nil {
+			return nil, err
+		}
+	} else if s.Frozen {
 		what = "outputs in frozen stage"
 		p.Info("Verifying outputs in frozen stage: '%s'", s.Address(p.Dir))
 	} else {
