@@ -109,6 +109,15 @@ func (p *Project) StatusValue(all []StageStatus) *dvcfile.Map {
 	return out
 }
 
+// statusName is how DVC's status names a path: seen from here, and absolute where
+// it lies outside of the project.
+func (p *Project) statusName(rel string) string {
+	if isURL(rel) || insideProject(rel) {
+		return p.Show(rel)
+	}
+	return p.Abs(rel)
+}
+
 func (p *Project) groupKind(changes []Change, kind ChangeKind) *dvcfile.Map {
 	m := &dvcfile.Map{}
 	for _, c := range changes {
@@ -117,7 +126,7 @@ func (p *Project) groupKind(changes []Change, kind ChangeKind) *dvcfile.Map {
 		case c.State == UpdateAvailable: // a name, not a path
 			m.Set(c.Path, string(c.State))
 		default:
-			m.Set(p.Show(c.Path), string(c.State))
+			m.Set(p.statusName(c.Path), string(c.State))
 		}
 	}
 	return m
@@ -131,14 +140,14 @@ func (p *Project) groupDeps(changes []Change) *dvcfile.Map {
 			continue
 		}
 		if c.Key == "" {
-			m.Set(p.Show(c.Path), string(c.State))
+			m.Set(p.statusName(c.Path), string(c.State))
 			continue
 		}
-		inner, _ := m.Get(p.Show(c.Path))
+		inner, _ := m.Get(p.statusName(c.Path))
 		keys, ok := inner.(*dvcfile.Map)
 		if !ok {
 			keys = &dvcfile.Map{}
-			m.Set(p.Show(c.Path), keys)
+			m.Set(p.statusName(c.Path), keys)
 		}
 		keys.Set(c.Key, string(c.State))
 	}
