@@ -76,7 +76,8 @@ func (w worker) do(ctx context.Context, t *task, env []string) outcome {
 	return out
 }
 
-// announce says what a step does.
+// announce says what a step does. Of commands that run now and have the output
+// for themselves it tells the first; the others come when their turn comes.
 func (w worker) announce(step Step) {
 	address := step.Stage.Address(w.p.Dir)
 	switch step.Action {
@@ -86,12 +87,17 @@ func (w worker) announce(step Step) {
 		w.p.Info("Verifying data sources in stage: '%s'", address)
 	case Run:
 		lines := []string{fmt.Sprintf("Running stage '%s':", address)}
-		for _, c := range step.Stage.Commands {
-			lines = append(lines, "> "+c)
+		for i, c := range step.Stage.Commands {
+			if i == 0 || !w.oneByOne() {
+				lines = append(lines, "> "+c)
+			}
 		}
 		w.p.Info("%s", strings.Join(lines, "\n"))
 	}
 }
+
+// oneByOne tells whether commands run, and no other stage's at the same time.
+func (w worker) oneByOne() bool { return w.o.Jobs <= 1 && !w.o.Dry }
 
 // perform does a step.
 func (w worker) perform(ctx context.Context, step Step, env []string, out *outcome) {
@@ -209,7 +215,10 @@ func (w worker) attempt(ctx context.Context, s *Stage, l Limits, env []string, l
 		ctx, cancel = context.WithTimeoutCause(ctx, l.Timeout, &CommandError{Code: timeoutCode, Why: fmt.Sprintf("did not end within %v (meta.ctrx.timeout)", l.Timeout)})
 		defer cancel()
 	}
-	for _, text := range s.Commands {
+	for i, text := range s.Commands {
+		if i > 0 && w.oneByOne() {
+			w.p.Info("> %s", text)
+		}
 		log.note("> " + text)
 		c := shellCommand{text: text, dir: w.p.Abs(s.WDir), env: env, io: log.io}
 		if o := w.o.Observer; o != nil {
