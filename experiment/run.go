@@ -149,7 +149,7 @@ type run struct {
 func prepare(ctx context.Context, p *pipeline.Project, command string, o RunOptions) (*run, error) {
 	head, err := p.Git.Head()
 	if err != nil || head.Commit == "" {
-		return nil, errs.Hint(errors.Join(errs.New(errs.NotFound, "the repository has no commit yet, and an experiment needs one to start from"), err), "git add -A && git commit -m 'first'")
+		return nil, errs.Hint(errors.Join(errs.New(errs.NotFound, "the repository has no commit yet, and an experiment needs one to start from"), err), firstCommit)
 	}
 	refs, err := Refs(p.Git)
 	if err != nil {
