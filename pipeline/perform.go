@@ -152,7 +152,9 @@ func (p *Project) absAll(rels []string) []string {
 func (w worker) runStage(ctx context.Context, s *Stage, gpus []string, out *outcome) {
 	p := w.p
 	// Asked before anything is removed: a missing input costs no output.
-	if _, out.err = p.observe(ctx, s); out.err != nil {
+	before, err := p.observe(ctx, s)
+	if err != nil {
+		out.err = err
 		return
 	}
 	env, err := w.stageEnv(ctx, s)
@@ -187,7 +189,34 @@ func (w worker) runStage(ctx context.Context, s *Stage, gpus []string, out *outc
 	if out.entry, out.err = p.observe(ctx, s); out.err != nil {
 		return
 	}
+	if changed := changedInputs(before, out.entry); len(changed) > 0 {
+		p.Warn("stage '%s': %s changed while its commands ran; what is there now is recorded, and they may have read what was there before", s.Address(p.Dir), strings.Join(changed, ", "))
+	}
 	out.entry.Outs, out.err = p.commitOutputs(ctx, s, commitMode{skip: w.o.NoCommit})
+}
+
+// changedInputs names what differs between two looks at the inputs of a stage:
+// paths of dependencies, and keys of parameters as file:key.
+func changedInputs(before, after *dvcfile.StageLock) []string {
+	var changed []string
+	for i, d := range before.Deps {
+		if i < len(after.Deps) && !d.Equal(after.Deps[i]) {
+			changed = append(changed, d.Path)
+		}
+	}
+	for _, file := range before.Params.Keys() {
+		was, _ := before.Params.Get(file)
+		is, _ := after.Params.Get(file)
+		old, _ := was.(*dvcfile.Map)
+		now, ok := is.(*dvcfile.Map)
+		for _, key := range old.Keys() {
+			a, _ := old.Get(key)
+			if b, _ := now.Get(key); ok && !dvcfile.Equal(a, b) {
+				changed = append(changed, file+":"+key)
+			}
+		}
+	}
+	return changed
 }
 
 // attempts runs the commands of a stage, again after a failure as often as the
