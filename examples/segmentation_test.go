@@ -29,7 +29,7 @@ func stage(t *testing.T, dir, name string, args ...string) (stdout, stderr strin
 	if absErr != nil {
 		t.Fatal(absErr)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "python3", append([]string{script}, args...)...)
 	cmd.Dir = dir

@@ -56,6 +56,12 @@ func Apply(ctx context.Context, p *pipeline.Project, name string, tasks TaskQueu
 		return Applied{}, err
 	}
 	defer lock.Unlock()
+	// A run in the work tree would record what was put there after its start.
+	release, err := p.LockExperiments(ctx, "workspace")
+	if err != nil {
+		return Applied{}, err
+	}
+	defer release()
 	a := Applied{Commit: commit}
 	src, err := p.Commit(commit)
 	if err == nil {

@@ -34,10 +34,14 @@ func RandomName(r *rand.Rand, free func(string) bool) string {
 	}
 }
 
-// CheckName refuses names that cannot be the last part of a Git ref.
+// CheckName refuses names that cannot be the last part of a Git ref, or would be
+// taken for a flag.
 func CheckName(name string) error {
 	if strings.Contains(name, "/") {
 		return errs.New(errs.Usage, "invalid experiment name '%s': it may not contain '/'", name)
+	}
+	if strings.HasPrefix(name, "-") {
+		return errs.New(errs.Usage, "invalid experiment name '%s': it may not begin with '-'", name)
 	}
 	if err := gitops.CheckRefName("refs/exps/00/" + strings.Repeat("0", 38) + "/" + name); err != nil {
 		return errs.New(errs.Usage, "invalid experiment name '%s': it cannot be part of a Git ref", name)

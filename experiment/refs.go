@@ -129,6 +129,9 @@ func findAll(repo *gitops.Repo, refs []Ref, names []string) ([]Ref, error) {
 	return nil, errs.Hint(errs.New(errs.NotFound, "'%s' are not valid experiment names", strings.Join(unknown, "; ")), "ctrx exp list --all-commits")
 }
 
+// firstCommit is the hint for a repository without a commit.
+const firstCommit = "git add -A && git commit -m 'first'"
+
 // Resolve gives the commit that a revision or an experiment name means.
 func Resolve(repo *gitops.Repo, rev string) (string, error) {
 	commit, err := repo.Resolve(rev)
@@ -143,6 +146,9 @@ func Resolve(repo *gitops.Repo, rev string) (string, error) {
 		return ref.Commit, nil
 	}
 	if errs.KindOf(findErr) == errs.NotFound {
+		if head, err := repo.Head(); err == nil && head.Commit == "" {
+			return "", errs.Hint(errs.New(errs.NotFound, "unknown Git revision '%s': the repository has no commit yet", rev), firstCommit)
+		}
 		return "", errs.Hint(errs.New(errs.NotFound, "unknown Git revision or experiment '%s'", rev), "ctrx exp list --all-commits")
 	}
 	return "", errors.Join(findErr)

@@ -75,12 +75,19 @@ func eachFileValue(files []pipeline.FileValues, visit func(file, key string, v d
 
 // metrics gives the last values of all metrics files and the histories of the
 // plots files that have a step column, but for what was logged while the stages
-// ran.
+// ran. A metrics file that cannot be read is warned about and left out.
 func (t *tracker) metrics(ctx context.Context, ix *pipeline.Index, now time.Time) ([]tracking.Metric, error) {
 	files, err := t.project.Metrics(ctx, ix, nil)
 	if err != nil {
 		return nil, err
 	}
+	files = slices.DeleteFunc(files, func(f pipeline.FileValues) bool {
+		broken := f.Err != nil && errs.KindOf(f.Err) != errs.NotFound
+		if broken { // no reason to lose the rest of a run that has ended
+			t.project.Warn("no metrics of this file are recorded in MLflow: %v", f.Err)
+		}
+		return broken
+	})
 	all, err := t.points.values(files, now)
 	if err != nil {
 		return nil, err

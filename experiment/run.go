@@ -76,7 +76,7 @@ func Run(ctx context.Context, p *pipeline.Project, o RunOptions) (*Outcome, erro
 		return nil, err
 	}
 	defer release()
-	run, err := prepare(ctx, p, o)
+	run, err := prepare(ctx, p, "run", o)
 	if err != nil {
 		return nil, err
 	}
@@ -144,11 +144,12 @@ type run struct {
 	publishTo func(ctx context.Context, o *Outcome) error
 }
 
-// prepare finds the baseline and a free name.
-func prepare(ctx context.Context, p *pipeline.Project, o RunOptions) (*run, error) {
+// prepare finds the baseline and a free name. command is `ctrx exp COMMAND`,
+// for hints.
+func prepare(ctx context.Context, p *pipeline.Project, command string, o RunOptions) (*run, error) {
 	head, err := p.Git.Head()
 	if err != nil || head.Commit == "" {
-		return nil, errs.Hint(errors.Join(errs.New(errs.NotFound, "the repository has no commit yet, and an experiment needs one to start from"), err), "git add -A && git commit -m 'first'")
+		return nil, errs.Hint(errors.Join(errs.New(errs.NotFound, "the repository has no commit yet, and an experiment needs one to start from"), err), firstCommit)
 	}
 	refs, err := Refs(p.Git)
 	if err != nil {
@@ -163,8 +164,7 @@ func prepare(ctx context.Context, p *pipeline.Project, o RunOptions) (*run, erro
 	} else if err := CheckName(name); err != nil {
 		return nil, err
 	} else if !free(name) && !o.Overwrite {
-		return nil, errs.Hint(errs.New(errs.Conflict, "Experiment conflicts with existing experiment '%s'.", name),
-			"choose another name with -n, or replace it: ctrx exp run -f -n %s", name)
+		return nil, nameTaken(name, command+" -f -n")
 	}
 	dirty, err := p.Git.Dirty(ctx)
 	if err != nil {

@@ -43,7 +43,7 @@ func Save(ctx context.Context, p *pipeline.Project, o SaveOptions) (*Outcome, er
 		return nil, err
 	}
 	defer release()
-	r, err := prepare(ctx, p, RunOptions{Name: o.Name, Message: o.Message, Overwrite: o.Overwrite, Now: o.Now, Rand: o.Rand})
+	r, err := prepare(ctx, p, "save", RunOptions{Name: o.Name, Message: o.Message, Overwrite: o.Overwrite, Now: o.Now, Rand: o.Rand})
 	if err != nil {
 		return nil, err
 	}

@@ -15,12 +15,16 @@ import (
 )
 
 // gitTree is the tree that `git add -u`, then `git add -f` of more paths, would
-// commit; made in an index of its own.
+// commit; made in an index of its own. The copy keeps the time of the index: git
+// looks again at files that are not older than that.
 func (s *sandbox) gitTree(add ...string) string {
 	s.t.Helper()
 	tmp := filepath.Join(s.t.TempDir(), "index")
-	if data, err := os.ReadFile(filepath.Join(s.root, ".git/index")); err == nil {
+	if info, err := os.Stat(filepath.Join(s.root, ".git/index")); err == nil {
+		data, err := os.ReadFile(filepath.Join(s.root, ".git/index"))
+		check(s.t, err)
 		check(s.t, os.WriteFile(tmp, data, 0o666))
+		check(s.t, os.Chtimes(tmp, info.ModTime(), info.ModTime()))
 	}
 	run := func(args ...string) string {
 		cmd := exec.CommandContext(s.t.Context(), "git", args...)

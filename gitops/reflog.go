@@ -70,15 +70,14 @@ func parseReflog(line string) (ReflogEntry, bool) {
 // left the ref is deleted. This is `git reflog delete --rewrite --updateref`,
 // which is how an entry is taken out of DVC's queue.
 func (r *Repo) WriteReflog(name string, change func([]ReflogEntry) []ReflogEntry) error {
-	empty := false
-	err := r.update(name, AnyValue, func(lock *refLock, current string) error {
+	return r.update(name, AnyValue, func(lock *refLock, current string) error {
 		entries, err := r.Reflog(name)
 		if err != nil {
 			return err
 		}
 		entries = change(entries)
-		if empty = len(entries) == 0; empty {
-			return nil
+		if len(entries) == 0 { // under the same lock: another process may be about to add one
+			return r.remove(name, lock)
 		}
 		var log bytes.Buffer
 		previous := strings.Repeat("0", 40)
@@ -95,10 +94,6 @@ func (r *Repo) WriteReflog(name string, change func([]ReflogEntry) []ReflogEntry
 		}
 		return lock.commit([]byte(previous + "\n"))
 	})
-	if err == nil && empty {
-		return r.DeleteRef(name, AnyValue)
-	}
-	return err
 }
 
 // LogLine is an entry to be written into a ref's log.

@@ -60,22 +60,25 @@ func (r *Repo) SetSymbolicRef(name, target string) error {
 // whatever it leads to). A ref that does not exist is errs.NotFound, or no error
 // with AnyValue.
 func (r *Repo) DeleteRef(name, old string) error {
-	return r.update(name, old, func(lock *refLock, current string) error {
-		if err := r.dropPacked(name); err != nil {
-			return err
-		}
-		if err := os.Remove(lock.file); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
-		log := r.reflogFile(name)
-		if err := os.Remove(log); err != nil && !errors.Is(err, fs.ErrNotExist) && !isNotDir(err) {
-			return err
-		}
-		lock.release()
-		removeEmptyParents(filepath.Dir(lock.file), filepath.Join(r.commonDir, "refs"))
-		removeEmptyParents(filepath.Dir(log), filepath.Join(r.commonDir, "logs", "refs"))
-		return nil
-	})
+	return r.update(name, old, func(lock *refLock, _ string) error { return r.remove(name, lock) })
+}
+
+// remove removes a locked ref and its log, and releases the lock.
+func (r *Repo) remove(name string, lock *refLock) error {
+	if err := r.dropPacked(name); err != nil {
+		return err
+	}
+	if err := os.Remove(lock.file); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	log := r.reflogFile(name)
+	if err := os.Remove(log); err != nil && !errors.Is(err, fs.ErrNotExist) && !isNotDir(err) {
+		return err
+	}
+	lock.release()
+	removeEmptyParents(filepath.Dir(lock.file), filepath.Join(r.commonDir, "refs"))
+	removeEmptyParents(filepath.Dir(log), filepath.Join(r.commonDir, "logs", "refs"))
+	return nil
 }
 
 // update takes the lock of a ref, compares its value and calls change.

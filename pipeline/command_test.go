@@ -51,7 +51,7 @@ func TestCommand(t *testing.T) {
 func TestCommandInterrupted(t *testing.T) {
 	dir := t.TempDir()
 	ctx, cancel := context.WithCancelCause(t.Context())
-	c := shellCommand{text: "sleep 60 & echo $! > pid; wait", dir: dir, env: os.Environ(), io: Stdio{Out: &bytes.Buffer{}, Err: &bytes.Buffer{}}}
+	c := shellCommand{text: "sleep 3600 & echo $! > pid; wait", dir: dir, env: os.Environ(), io: Stdio{Out: &bytes.Buffer{}, Err: &bytes.Buffer{}}}
 	ended := make(chan error, 1)
 	go func() { ended <- c.run(ctx) }()
 	child := waitForPid(t, filepath.Join(dir, "pid"))
@@ -61,7 +61,7 @@ func TestCommandInterrupted(t *testing.T) {
 		if errs.KindOf(err) != errs.Terminated {
 			t.Errorf("kind of %v is not Terminated", err)
 		}
-	case <-time.After(20 * time.Second):
+	case <-time.After(patience):
 		t.Fatal("the command did not end")
 	}
 	waitGone(t, child)
@@ -71,20 +71,23 @@ func TestCommandInterrupted(t *testing.T) {
 // are hashed, and does not keep ctrx waiting.
 func TestCommandLeavesChild(t *testing.T) {
 	dir := t.TempDir()
-	c := shellCommand{text: "sleep 60 & echo $! > pid", dir: dir, env: os.Environ(), io: Stdio{Out: &bytes.Buffer{}, Err: &bytes.Buffer{}}}
+	c := shellCommand{text: "sleep 3600 & echo $! > pid", dir: dir, env: os.Environ(), io: Stdio{Out: &bytes.Buffer{}, Err: &bytes.Buffer{}}}
 	begin := time.Now()
 	if err := c.run(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if time.Since(begin) > 30*time.Second {
+	if time.Since(begin) > patience {
 		t.Error("waited for the child")
 	}
 	waitGone(t, waitForPid(t, filepath.Join(dir, "pid")))
 }
 
+// patience bounds waits that a hang would make endless; commands sleep for longer.
+const patience = 5 * time.Minute
+
 func waitForPid(t *testing.T, name string) int {
 	t.Helper()
-	for range 200 {
+	for begin := time.Now(); time.Since(begin) < patience; time.Sleep(50 * time.Millisecond) {
 		if data, err := os.ReadFile(name); err == nil && strings.HasSuffix(string(data), "\n") {
 			pid, err := strconv.Atoi(strings.TrimSpace(string(data)))
 			if err != nil {
@@ -92,7 +95,6 @@ func waitForPid(t *testing.T, name string) int {
 			}
 			return pid
 		}
-		time.Sleep(50 * time.Millisecond)
 	}
 	t.Fatal("the command did not start")
 	return 0
@@ -100,11 +102,10 @@ func waitForPid(t *testing.T, name string) int {
 
 func waitGone(t *testing.T, pid int) {
 	t.Helper()
-	for range 100 {
+	for begin := time.Now(); time.Since(begin) < patience; time.Sleep(50 * time.Millisecond) {
 		if !processAlive(pid) || isZombie(pid) {
 			return
 		}
-		time.Sleep(50 * time.Millisecond)
 	}
 	t.Errorf("process %d still runs", pid)
 }

@@ -209,13 +209,18 @@ func TestExecuteLimits(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
-			// mkdir fails when another stage is inside.
+			// mkdir fails when another stage is inside. Where that may be, the first
+			// one inside waits for the other, however long that takes to start.
+			inside := "sleep 0.05"
+			if tc.together {
+				inside = "i=0; while [ ! -e met ] && [ $i -lt 6000 ]; do sleep 0.05; i=$((i + 1)); done"
+			}
 			p := newTestProject(t, map[string]string{"dvc.yaml": `
 stages:
   s:
     foreach: [1, 2, 3, 4]
     do:
-      cmd: mkdir busy && sleep 0.05 && rmdir busy && echo "${item} gpu=$CUDA_VISIBLE_DEVICES" > o${item}
+      cmd: mkdir busy || { touch met; exit 1; }; ` + inside + `; rmdir busy; echo "${item} gpu=$CUDA_VISIBLE_DEVICES" > o${item}
       outs: ["o${item}"]
       meta: {ctrx: ` + tc.meta + `}
 `})
@@ -239,7 +244,7 @@ stages:
     outs: [flaky]
     meta: {ctrx: {retries: 2}}
   slow:
-    cmd: sleep 60
+    cmd: sleep 3600
     meta: {ctrx: {timeout: 50ms}}
 `})
 	began := time.Now()
@@ -247,7 +252,7 @@ stages:
 	if err == nil || errs.KindOf(err) != errs.Failed || len(res.Failed) != 1 || res.Failed[0].Name != "slow" {
 		t.Errorf("failed %v: %v", res.Failed, err)
 	}
-	if time.Since(began) > 30*time.Second {
+	if time.Since(began) > patience {
 		t.Error("the timeout did not end the command")
 	}
 	if data, _ := os.ReadFile(filepath.Join(p.dir, "tries")); string(data) != "x\nx\nx\n" {
@@ -287,13 +292,15 @@ func TestLimitsErrors(t *testing.T) {
 }
 
 // After a failure what runs is finished and recorded, and nothing new starts.
+// The stage that fails waits for the other to run, and that one until the
+// failure is known.
 func TestExecuteParallelFailure(t *testing.T) {
 	p := newTestProject(t, map[string]string{"dvc.yaml": `
 stages:
   bad:
-    cmd: sleep 0.05; exit 3
+    cmd: i=0; until [ -e begun ] || [ $i -ge 6000 ]; do sleep 0.05; i=$((i + 1)); done; exit 3
   good:
-    cmd: sleep 0.3; echo good > good
+    cmd: touch begun; i=0; until grep -q '"bad"' .dvc/tmp/ctrx/history.jsonl || [ $i -ge 6000 ]; do sleep 0.05; i=$((i + 1)); done; echo good > good
     outs: [good]
   later:
     cmd: cp good later
@@ -320,25 +327,25 @@ stages:
   long:
     foreach: [1, 2]
     do:
-      cmd: echo > started${item}; sleep 60
+      cmd: echo > started${item}; sleep 3600
       deps: [quick]
 `})
 	ctx, cancel := context.WithCancelCause(t.Context())
+	stopped := make(chan time.Time, 1)
 	go func() {
-		for range 500 {
+		for begin := time.Now(); time.Since(begin) < patience; time.Sleep(10 * time.Millisecond) {
 			_, err1 := os.Stat(filepath.Join(p.dir, "started1"))
 			_, err2 := os.Stat(filepath.Join(p.dir, "started2"))
 			if err1 == nil && err2 == nil {
 				break
 			}
-			time.Sleep(10 * time.Millisecond)
 		}
+		stopped <- time.Now()
 		cancel(errs.New(errs.Interrupted, "interrupted"))
 	}()
-	began := time.Now()
 	_, err := p.repro(t, ctx, ExecuteOptions{Jobs: 2})
-	if errs.KindOf(err) != errs.Interrupted || time.Since(began) > 9*time.Second {
-		t.Errorf("after %v: %v", time.Since(began), err)
+	if took := time.Since(<-stopped); errs.KindOf(err) != errs.Interrupted || took > patience {
+		t.Errorf("after %v: %v", took, err)
 	}
 	lock, _ := os.ReadFile(filepath.Join(p.dir, "dvc.lock"))
 	if !strings.Contains(string(lock), "quick:") || strings.Contains(string(lock), "long") {

@@ -27,15 +27,15 @@ type Index struct {
 // What is odd about the user's own files is told; of commits, which several
 // goroutines may load, nobody can change it any more.
 func (p *Project) LoadIndex(ctx context.Context, src Source) (*Index, error) {
-	return p.loadIndex(ctx, src, func(err error) error { return err })
+	return p.loadIndex(ctx, src, func(_ string, err error) error { return err })
 }
 
 // ReadableIndex is an index of what can be read: a broken stage file is left out.
 func (p *Project) ReadableIndex(ctx context.Context, src Source) (*Index, error) {
-	return p.loadIndex(ctx, src, func(error) error { return nil })
+	return p.loadIndex(ctx, src, func(string, error) error { return nil })
 }
 
-func (p *Project) loadIndex(ctx context.Context, src Source, broken func(error) error) (*Index, error) {
+func (p *Project) loadIndex(ctx context.Context, src Source, broken func(file string, err error) error) (*Index, error) {
 	files, err := src.StageFiles(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("look for dvc.yaml and .dvc files: %w", err)
@@ -56,7 +56,7 @@ func (p *Project) loadIndex(ctx context.Context, src Source, broken func(error) 
 			err = errors.Join(p.checkOutputPaths(src, ix.Stages[known:]), p.locate(src, ix.Stages[known:]))
 		}
 		if err != nil {
-			if err = broken(err); err != nil {
+			if err = broken(file, err); err != nil {
 				return nil, err
 			}
 		}

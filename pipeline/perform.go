@@ -76,7 +76,8 @@ func (w worker) do(ctx context.Context, t *task, env []string) outcome {
 	return out
 }
 
-// announce says what a step does.
+// announce says what a step does. Of commands that run now and have the output
+// for themselves it tells the first; the others come when their turn comes.
 func (w worker) announce(step Step) {
 	address := step.Stage.Address(w.p.Dir)
 	switch step.Action {
@@ -90,12 +91,17 @@ func (w worker) announce(step Step) {
 		w.p.Info("Verifying data sources in stage: '%s'", address)
 	case Run:
 		lines := []string{fmt.Sprintf("Running stage '%s':", address)}
-		for _, c := range step.Stage.Commands {
-			lines = append(lines, "> "+c)
+		for i, c := range step.Stage.Commands {
+			if i == 0 || !w.oneByOne() {
+				lines = append(lines, "> "+c)
+			}
 		}
 		w.p.Info("%s", strings.Join(lines, "\n"))
 	}
 }
+
+// oneByOne tells whether commands run, and no other stage's at the same time.
+func (w worker) oneByOne() bool { return w.o.Jobs <= 1 && !w.o.Dry }
 
 // perform does a step.
 func (w worker) perform(ctx context.Context, step Step, env []string, out *outcome) {
@@ -150,7 +156,9 @@ func (p *Project) absAll(rels []string) []string {
 func (w worker) runStage(ctx context.Context, s *Stage, gpus []string, out *outcome) {
 	p := w.p
 	// Asked before anything is removed: a missing input costs no output.
-	if _, out.err = p.observe(ctx, s); out.err != nil {
+	before, err := p.observe(ctx, s)
+	if err != nil {
+		out.err = err
 		return
 	}
 	env, err := w.stageEnv(ctx, s)
@@ -185,7 +193,34 @@ func (w worker) runStage(ctx context.Context, s *Stage, gpus []string, out *outc
 	if out.entry, out.err = p.observe(ctx, s); out.err != nil {
 		return
 	}
+	if changed := changedInputs(before, out.entry); len(changed) > 0 {
+		p.Warn("stage '%s': %s changed while its commands ran; what is there now is recorded, and they may have read what was there before", s.Address(p.Dir), strings.Join(changed, ", "))
+	}
 	out.entry.Outs, out.err = p.commitOutputs(ctx, s, commitMode{skip: w.o.NoCommit})
+}
+
+// changedInputs names what differs between two looks at the inputs of a stage:
+// paths of dependencies, and keys of parameters as file:key.
+func changedInputs(before, after *dvcfile.StageLock) []string {
+	var changed []string
+	for i, d := range before.Deps {
+		if i < len(after.Deps) && !d.Equal(after.Deps[i]) {
+			changed = append(changed, d.Path)
+		}
+	}
+	for _, file := range before.Params.Keys() {
+		was, _ := before.Params.Get(file)
+		is, _ := after.Params.Get(file)
+		old, _ := was.(*dvcfile.Map)
+		now, ok := is.(*dvcfile.Map)
+		for _, key := range old.Keys() {
+			a, _ := old.Get(key)
+			if b, _ := now.Get(key); ok && !dvcfile.Equal(a, b) {
+				changed = append(changed, file+":"+key)
+			}
+		}
+	}
+	return changed
 }
 
 // attempts runs the commands of a stage, again after a failure as often as the
@@ -213,7 +248,10 @@ func (w worker) attempt(ctx context.Context, s *Stage, l Limits, env []string, l
 		ctx, cancel = context.WithTimeoutCause(ctx, l.Timeout, &CommandError{Code: timeoutCode, Why: fmt.Sprintf("did not end within %v (meta.ctrx.timeout)", l.Timeout)})
 		defer cancel()
 	}
-	for _, text := range s.Commands {
+	for i, text := range s.Commands {
+		if i > 0 && w.oneByOne() {
+			w.p.Info("> %s", text)
+		}
 		log.note("> " + text)
 		c := shellCommand{text: text, dir: w.p.Abs(s.WDir), env: env, io: log.io}
 		if o := w.o.Observer; o != nil {

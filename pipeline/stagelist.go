@@ -18,13 +18,17 @@ type StageListOptions struct {
 	Fail      bool // a stage file that cannot be read is an error
 }
 
-// ListStages gives the stages of targets, each once.
+// ListStages gives the stages of targets, each once. A stage file that cannot be
+// read is left out unless a target is in it, or is looked for in it.
 func (p *Project) ListStages(ctx context.Context, o StageListOptions) ([]*Stage, error) {
-	load := p.ReadableIndex
-	if o.Fail {
-		load = p.LoadIndex
-	}
-	ix, err := load(ctx, p.WorkTree())
+	broken := map[string]error{}
+	ix, err := p.loadIndex(ctx, p.WorkTree(), func(file string, err error) error {
+		if o.Fail {
+			return err
+		}
+		broken[file] = err
+		return nil
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -40,6 +44,9 @@ func (p *Project) ListStages(ctx context.Context, o StageListOptions) ([]*Stage,
 	}
 	var stages []*Stage
 	for _, t := range targets {
+		if err := broken[p.stageFileOf(t, o.Recursive)]; err != nil {
+			return nil, err
+		}
 		found, err := p.ResolveTarget(ix, t, TargetOptions{Recursive: o.Recursive})
 		if err != nil {
 			return nil, err
@@ -51,6 +58,21 @@ func (p *Project) ListStages(ctx context.Context, o StageListOptions) ([]*Stage,
 		}
 	}
 	return stages, nil
+}
+
+// stageFileOf is the stage file that a target names or is a stage of, relative
+// to the root; "" for a folder where folders are targets.
+func (p *Project) stageFileOf(target string, folders bool) string {
+	file, _ := splitTarget(target)
+	if rel, err := p.Rel(file); err == nil {
+		if isStageFile(path.Base(rel)) {
+			return rel
+		}
+		if info, err := os.Stat(p.Abs(rel)); folders && err == nil && info.IsDir() {
+			return ""
+		}
+	}
+	return path.Join(p.Dir, "dvc.yaml")
 }
 
 // Summary says in a line what a stage does: the first line of its description,

@@ -172,7 +172,7 @@ func TestKilledTransfers(t *testing.T) {
 // tells whether the process came to its end.
 func runKilled(t *testing.T, verb string, at int64, cacheDir, remoteDir string, ds []storage.Digest) bool {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, os.Args[0], "-test.run=^TestKilledTransfers$")
 	cmd.Env = append(os.Environ(), "CTRX_TEST_TRANSFER="+strings.Join([]string{verb, strconv.FormatInt(at, 10), cacheDir, remoteDir, string(ds[0]), string(ds[1])}, "\n"))

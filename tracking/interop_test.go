@@ -278,7 +278,7 @@ type pythonOut struct {
 
 func runPython(t *testing.T, args ...string) pythonOut {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "python3", append([]string{"-c", pythonClient}, args...)...)
 	cmd.Dir = t.TempDir()

@@ -25,7 +25,7 @@ func python(t *testing.T, dir string, args ...string) (stdout, stderr string, er
 	if absErr != nil {
 		t.Fatal(absErr)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "python3", append([]string{script}, args[1:]...)...)
 	cmd.Dir = dir

@@ -182,7 +182,7 @@ func stdoutOfCtrx(t *testing.T, dir string, args []string) answer {
 }
 
 func mainInto(t *testing.T, dir string, args []string, out, errOut io.Writer) int {
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 	defer cancel()
 	return cli.Main(ctx, args, cli.Streams{
 		In: strings.NewReader(""), Out: out, Err: errOut, Dir: dir, Now: time.Now, Rand: rand.New(rand.NewPCG(1, 1)),

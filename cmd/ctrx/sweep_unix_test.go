@@ -3,7 +3,6 @@
 package main
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -11,7 +10,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -39,31 +37,28 @@ func newSweepProject(t *testing.T) *crashProject {
 	return p
 }
 
-// sweepRun is a ctrx that sweeps in the background.
+// sweepRun is a ctrx that sweeps in the background. It writes into a file: for
+// the end of a pipe one would wait as long as the stages live that a killed ctrx
+// leaves behind.
 type sweepRun struct {
 	cmd   *exec.Cmd
 	ended chan error
-	mu    sync.Mutex
-	out   bytes.Buffer
-}
-
-func (r *sweepRun) Write(data []byte) (int, error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.out.Write(data)
+	out   string
 }
 
 func (r *sweepRun) said() string {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.out.String()
+	data, _ := os.ReadFile(r.out)
+	return string(data)
 }
 
 func (p *crashProject) start(t *testing.T, args ...string) *sweepRun {
 	t.Helper()
-	r := &sweepRun{cmd: p.command(t, "ctrx", args...), ended: make(chan error, 1)}
+	out, err := os.CreateTemp(p.top, "said")
+	check(t, err)
+	defer out.Close()
+	r := &sweepRun{cmd: p.command(t, "ctrx", args...), ended: make(chan error, 1), out: out.Name()}
 	r.cmd.Env = append(r.cmd.Env, "TOP="+p.top)
-	r.cmd.Stdout, r.cmd.Stderr, r.cmd.WaitDelay = r, r, 100*time.Millisecond // a killed ctrx leaves its stages behind
+	r.cmd.Stdout, r.cmd.Stderr = out, out
 	check(t, r.cmd.Start())
 	go func() { r.ended <- r.cmd.Wait() }()
 	return r
@@ -73,7 +68,7 @@ func (p *crashProject) start(t *testing.T, args ...string) *sweepRun {
 func (r *sweepRun) wait(t *testing.T) int {
 	t.Helper()
 	var exit *exec.ExitError
-	if err := <-r.ended; err != nil && !errors.As(err, &exit) && !errors.Is(err, exec.ErrWaitDelay) {
+	if err := <-r.ended; err != nil && !errors.As(err, &exit) {
 		t.Fatal(err)
 	}
 	return r.cmd.ProcessState.ExitCode()
@@ -82,7 +77,7 @@ func (r *sweepRun) wait(t *testing.T) int {
 // await waits until something is so.
 func await(t *testing.T, what string, so func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(time.Minute); !so(); time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(10 * time.Minute); !so(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("waited in vain: %s", what)
 		}

@@ -119,7 +119,7 @@ func (r *tracedRun) trace(cmd *exec.Cmd, in, out *os.File) error {
 	if err != nil {
 		return err
 	}
-	watchdog := time.AfterFunc(time.Minute, func() { _ = syscall.Kill(pid, syscall.SIGKILL) })
+	watchdog := time.AfterFunc(10*time.Minute, func() { _ = syscall.Kill(pid, syscall.SIGKILL) })
 	defer watchdog.Stop()
 	var status syscall.WaitStatus
 	if _, err := syscall.Wait4(pid, &status, syscall.WALL, nil); err != nil {

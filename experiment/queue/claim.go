@@ -123,6 +123,7 @@ func (q *Queue) reap(ctx context.Context, done map[string]bool) (back, working i
 		return 0, 0, err
 	}
 	slices.Sort(names)
+	var log map[string]time.Time
 	for _, name := range names {
 		if err := ctx.Err(); err != nil {
 			return back, working, context.Cause(ctx)
@@ -153,10 +154,37 @@ func (q *Queue) reap(ctx context.Context, done map[string]bool) (back, working i
 		case t.State == Running && t.record.underWay():
 			working++
 		case t.State == Success || t.State == Failed:
-			done[name] = true
+			if done[name], err = q.dropFinished(ctx, t, &log); err != nil {
+				return back, working, err
+			}
 		}
 	}
 	return back, working, nil
+}
+
+// dropFinished takes the entry of a finished task out of the queue's log, as
+// the process does that finishes it, unless it is killed just before. It tells
+// whether the entry is gone. The log is read where it is nil.
+func (q *Queue) dropFinished(ctx context.Context, t Task, log *map[string]time.Time) (bool, error) {
+	if *log == nil {
+		var err error
+		if *log, _, err = q.log(); err != nil {
+			return false, err
+		}
+	}
+	if _, there := (*log)[t.Rev]; !there {
+		return true, nil
+	}
+	lease, err := q.takeLease(ctx, t.ID)
+	if err != nil || lease == nil {
+		return false, err // being finished, or retried
+	}
+	defer lease.File().Close()
+	again, ok, err := q.task(messageFile{t.file, true})
+	if err != nil || !ok || again.State != Success && again.State != Failed {
+		return false, err
+	}
+	return true, q.dropFrom(stashRef, t.Rev)
 }
 
 // recover takes over a task whose process died: a result that was already

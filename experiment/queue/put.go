@@ -79,8 +79,9 @@ func (q *Queue) Put(ctx context.Context, o PutOptions) ([]Added, error) {
 	return done, nil
 }
 
-// putWait is how long one caller waits for others that queue experiments.
-const putWait = time.Minute
+// putWait is how long one caller waits for others that queue experiments. They
+// live, for the lock of a dead one is free, and thousands take their time.
+const putWait = 10 * time.Minute
 
 // lockPut keeps other callers from choosing names until what has been chosen
 // here is in the queue.

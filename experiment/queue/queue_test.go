@@ -204,6 +204,35 @@ func TestAttemptsAreBounded(t *testing.T) {
 	}
 }
 
+// A process that dies after its task is done, and before it has taken the entry
+// out of the queue's log, leaves that to the next worker.
+func TestDeathBetweenResultAndLog(t *testing.T) {
+	tq := newTestQueue(t)
+	c := tq.claim(t, tq.put(t, "a", "n=2"), 3)
+	if _, err := tq.run(t.Context(), c, tq.runOptions(&bytes.Buffer{})); err != nil {
+		t.Fatal(err)
+	}
+	if err := tq.ensureStashed(c.task); err != nil { // as before the last step of the run
+		t.Fatal(err)
+	}
+	done := map[string]bool{}
+	entries := func() string {
+		t.Helper()
+		if _, _, err := tq.reap(t.Context(), done); err != nil {
+			t.Fatal(err)
+		}
+		return tq.git(t, "for-each-ref", "--format=%(objectname)", stashRef)
+	}
+	if got := entries(); got != c.task.Rev || done[c.task.file] {
+		t.Errorf("while it is being finished: entry %q, done: %v", got, done)
+	}
+	c.release()
+	if got := entries(); got != "" || !done[c.task.file] {
+		t.Errorf("after its death: entry %q, done: %v", got, done)
+	}
+	tq.want(t, "a", Success, "")
+}
+
 // On another machine a lock says nothing; the heartbeat does.
 func TestLeaseOfAnotherMachine(t *testing.T) {
 	tq := newTestQueue(t)

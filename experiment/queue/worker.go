@@ -119,7 +119,7 @@ func (q *Queue) spawn(slot int, o StartOptions) error {
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- cmd.Wait() }()
-	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); {
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); {
 		select {
 		case err := <-ended: // it may have done all there was to do
 			if err != nil {

@@ -118,7 +118,7 @@ func talk(t *testing.T, mode string, l limits) (*asker, error) {
 }
 
 func generous() limits {
-	return limits{hello: time.Minute, ask: time.Minute, tell: time.Minute, bye: time.Minute}
+	return limits{hello: 10 * time.Minute, ask: 10 * time.Minute, tell: 10 * time.Minute, bye: 10 * time.Minute}
 }
 
 func TestAskTell(t *testing.T) {

@@ -49,7 +49,7 @@ func TestLockContention(t *testing.T) {
 	if !errors.As(err, &locked) || locked.PID != os.Getpid() || errs.KindOf(err) != errs.Conflict || errs.HintOf(err) == "" {
 		t.Errorf("error %#v", err)
 	}
-	if d := time.Since(start); d < 90*time.Millisecond || d > 2*time.Second {
+	if d := time.Since(start); d < 90*time.Millisecond || d > 30*time.Second {
 		t.Errorf("waited %v", d)
 	}
 	ctx, cancel := context.WithCancel(t.Context())

@@ -61,7 +61,7 @@ func Resize(t testing.TB, dir string, size int64) {
 }
 
 func mountRun(ctx context.Context, args ...string) (string, error) {
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Minute)
 	defer cancel()
 	out, err := exec.CommandContext(ctx, args[0], args[1:]...).CombinedOutput()
 	return strings.TrimSpace(string(out)), err

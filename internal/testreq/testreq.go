@@ -84,7 +84,7 @@ func Need(t testing.TB, rs ...Requirement) {
 func NeedModules(t testing.TB, modules ...string) {
 	t.Helper()
 	Need(t, Python)
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 	defer cancel()
 	script := "import importlib.util, sys; sys.exit(any(importlib.util.find_spec(m) is None for m in sys.argv[1:]))"
 	if err := exec.CommandContext(ctx, "python3", append([]string{"-c", script}, modules...)...).Run(); err != nil {
@@ -97,7 +97,7 @@ func NeedModules(t testing.TB, modules ...string) {
 func NeedPackages(t testing.TB, packages ...string) {
 	t.Helper()
 	Need(t, Python)
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 	defer cancel()
 	args := append([]string{"-m", "pip", "download", "--quiet", "--no-input", "--disable-pip-version-check", "--no-deps", "--retries", "1", "--dest", t.TempDir()}, packages...)
 	if exec.CommandContext(ctx, "python3", "-c", "import venv, ensurepip").Run() != nil || exec.CommandContext(ctx, "python3", args...).Run() != nil {

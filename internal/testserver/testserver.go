@@ -22,7 +22,7 @@ import (
 
 // startTime bounds how long a server may take until it answers. MLflow needs
 // ten seconds of an idle processor.
-const startTime = 2 * time.Minute
+const startTime = 10 * time.Minute
 
 // Server is a running server.
 type Server struct {
@@ -171,7 +171,7 @@ func (s *Server) await(ctx context.Context, path string, ended chan error) error
 }
 
 // waitDelay bounds how long a killed server's files stay open.
-const waitDelay = 10 * time.Second
+const waitDelay = time.Minute
 
 func plain(ctx context.Context, program string, args []string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, program, args...)

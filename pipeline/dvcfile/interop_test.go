@@ -42,7 +42,7 @@ const interopPipeline = `stages:
 // names of the run-cache files from what it recorded.
 func TestRealLock(t *testing.T) {
 	testreq.Need(t, testreq.DVC)
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 	defer cancel()
 	dir := t.TempDir()
 	for name, text := range map[string]string{

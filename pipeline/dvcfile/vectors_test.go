@@ -204,7 +204,7 @@ func TestVectors(t *testing.T) { checkVectors(t, "testdata/vectors.jsonl") }
 // TestAgainstDVC does the same with fresh random values.
 func TestAgainstDVC(t *testing.T) {
 	testreq.NeedModules(t, "dvc", "ruamel.yaml")
-	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 	defer cancel()
 	file := filepath.Join(t.TempDir(), "vectors.jsonl")
 	cmd := exec.CommandContext(ctx, "python3", "testdata/make_vectors.py", "--seed", "20261", "--scale", "1", file)

@@ -16,7 +16,7 @@ import (
 func TestAgainstHydra(t *testing.T) {
 	testreq.NeedModules(t, "dvc", "hydra", "omegaconf")
 	const seed, count = 20, 230
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "python3", "testdata/make_vectors.py", "random", strconv.Itoa(seed), strconv.Itoa(count))
 	var stderr bytes.Buffer

@@ -173,7 +173,7 @@ func hang(t *testing.T, o storage.TransferOptions, b storage.Backend) {
 	if _, err := storage.Fetch(ctx, o); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("a server that does not answer: %v", err)
 	}
-	if d := time.Since(start); d > 10*time.Second {
+	if d := time.Since(start); d > 5*time.Minute {
 		t.Errorf("ended after %v", d)
 	}
 	nothingIn(t, o.Cache.Dir())

@@ -38,3 +38,41 @@ func TestEmptyStoreOutlivesItsConnection(t *testing.T) {
 		s.reader.SetMaxIdleConns(1)
 	}
 }
+
+// A file that another process has begun, and has not put its tables into yet,
+// is an empty store for those who ask, until the tables are there.
+func TestFileWithoutTables(t *testing.T) {
+	f := newFixture(t)
+	path := filepath.Join(f.dir, "mlflow.db")
+	other := &store{path: path, now: time.Now}
+	t.Cleanup(func() { _ = other.close() })
+	db, err := openDB(path, 1, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(useWAL(t.Context(), db), db.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if exists, err := hasContent(path); err != nil || !exists {
+		t.Fatalf("the file has content: %v, %v", exists, err)
+	}
+	const ask = api + "experiments/get-by-name?experiment_name="
+	for range 2 {
+		if status, answer := f.request(t, "GET", ask+"Default", nil); status != 200 {
+			t.Errorf("the experiment that each store has: %d %s", status, answer)
+		}
+		if status, answer := f.request(t, "GET", ask+"c", nil); status != 404 {
+			t.Errorf("another one: %d %s", status, answer)
+		}
+	}
+	err = other.write(t.Context(), func(tx *sql.Tx) error {
+		_, err := tx.ExecContext(t.Context(), "UPDATE experiments SET name = 'c'")
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if status, answer := f.request(t, "GET", ask+"c", nil); status != 200 {
+		t.Errorf("when the tables are there: %d %s", status, answer)
+	}
+}

@@ -25,7 +25,7 @@ type store struct {
 
 	mu     sync.Mutex
 	reader *sql.DB
-	memory bool // reader is the empty database that stands for a missing file
+	memory bool // reader is the empty database that stands for a missing or empty file
 	writer *sql.DB
 }
 
@@ -88,27 +88,41 @@ func (s *store) openReader(ctx context.Context) (*sql.DB, error) {
 	if s.reader != nil && !(s.memory && exists) {
 		return s.reader, nil
 	}
-	if s.reader != nil {
-		if err := s.reader.Close(); err != nil {
-			return nil, err
-		}
-		s.reader = nil
-	}
 	var db *sql.DB
 	if exists {
-		db, err = openDB(s.path, readers, "&_pragma=query_only(1)")
-	} else {
-		db, err = emptyStore(s.now().UnixMilli())
+		if db, err = s.openFile(ctx); err != nil {
+			return nil, err
+		}
 	}
+	if db == nil && s.reader != nil {
+		return s.reader, nil
+	}
+	if s.memory = db == nil; s.memory {
+		if db, err = emptyStore(s.now().UnixMilli()); err != nil {
+			return nil, err
+		}
+	}
+	if s.reader != nil {
+		err = s.reader.Close()
+	}
+	s.reader = db
+	return db, err
+}
+
+// openFile opens the file for reading. It is nil without an error for a file
+// without a table: another process has just made it, or was killed over it.
+func (s *store) openFile(ctx context.Context) (*sql.DB, error) {
+	db, err := openDB(s.path, readers, "&_pragma=query_only(1)")
 	if err != nil {
 		return nil, err
 	}
-	if exists {
-		if _, err := inspect(ctx, db); err != nil {
-			return nil, errors.Join(describe(s.path, err), db.Close())
-		}
+	st, err := inspect(ctx, db)
+	if err != nil {
+		return nil, errors.Join(describe(s.path, err), db.Close())
 	}
-	s.reader, s.memory = db, !exists
+	if st.empty {
+		return nil, db.Close()
+	}
 	return db, nil
 }
 
