@@ -86,6 +86,10 @@ func (a *app) runsListCommand() *cobra.Command {
 				if asJSON {
 					return a.printJSON(runsJSON(runs))
 				}
+				if len(runs) == 0 && q.Filter != "" {
+					a.printf("No run matches the filter.\n")
+					return nil
+				}
 				a.printRuns(runs, md)
 				return nil
 			})
