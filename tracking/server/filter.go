@@ -91,6 +91,13 @@ func experimentVocabulary() vocabulary {
 	}
 }
 
+// Bounds of a filter: SQLite takes no more conditions at once than a thousand, and
+// no more arguments than 32,766.
+const (
+	maxComparisons = 500
+	maxListed      = 30000
+)
+
 // parseFilter reads a filter. Parts that are neither a comparison nor AND are
 // all named in the error.
 func parseFilter(filter string, v vocabulary) ([]clause, error) {
@@ -100,6 +107,7 @@ func parseFilter(filter string, v vocabulary) ([]clause, error) {
 	p := parser{tokens: lex(filter), words: v}
 	var clauses []clause
 	var bad []string
+	listed := 0
 	for p.peek().kind != tokenEnd {
 		if p.word("AND") {
 			continue
@@ -113,6 +121,9 @@ func parseFilter(filter string, v vocabulary) ([]clause, error) {
 			continue
 		}
 		clauses = append(clauses, c)
+		if listed += len(c.list); len(clauses) > maxComparisons || listed > maxListed {
+			return nil, invalid("The filter is too long: at most %d comparisons and %d values in lists can be looked for at once.", maxComparisons, maxListed)
+		}
 	}
 	if len(bad) > 0 {
 		return nil, invalid("Invalid clause(s) in filter string: %s", strings.Join(bad, ", "))

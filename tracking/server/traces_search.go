@@ -160,11 +160,16 @@ func (in traceQuery) sql(ctx context.Context, tx *sql.Tx, columns traceColumns) 
 		}
 		q.compare(value, c)
 	}
+	return q, spans, in.order(&q, words, columns)
+}
+
+// order appends how the traces are sorted: without anything, the newest first.
+func (in traceQuery) order(q *query, words vocabulary, columns traceColumns) error {
 	var sorting []string
 	for _, s := range in.OrderBy {
 		o, err := parseOrder(s, words, append(words.attributes, words.hidden...))
 		if err != nil {
-			return q, nil, err
+			return err
 		}
 		value, args := traceValue(o.entity, o.key, columns)
 		q.args = append(q.args, args...)
@@ -175,7 +180,7 @@ func (in traceQuery) sql(ctx context.Context, tx *sql.Tx, columns traceColumns) 
 		sorting = append(sorting, "t.timestamp_ms DESC")
 	}
 	q.add(" ORDER BY " + strings.Join(append(sorting, "t.request_id ASC"), ", "))
-	return q, spans, nil
+	return nil
 }
 
 func (s *Server) searchTraces(r *http.Request) (any, error) {
