@@ -231,3 +231,23 @@ func TestFilterTooLong(t *testing.T) {
 		}
 	}
 }
+
+// A filter that is no text is refused, and not taken for none.
+func TestFilterOfAnotherType(t *testing.T) {
+	f := newFixture(t)
+	for path, body := range map[string]m{
+		api + "runs/search":        {"experiment_ids": []string{"0"}},
+		api + "experiments/search": {"max_results": 1},
+		traces + "/search":         {},
+	} {
+		for field, text := range map[string]string{"filter": "Invalid value 5 for parameter 'filter' supplied:  Hint: Value was of type 'int'", "page_token": "'page_token'"} {
+			with := m{field: 5}
+			for k, v := range body {
+				with[k] = v
+			}
+			if status, answer := f.request(t, "POST", path, with); status != 400 || !strings.Contains(answer, text) {
+				t.Errorf("%s %v: %d %s", path, with, status, answer)
+			}
+		}
+	}
+}

@@ -188,6 +188,9 @@ func (s *Server) searchTraces(r *http.Request) (any, error) {
 	if err := decode(r, &in); err != nil {
 		return nil, err
 	}
+	if err := firstError(in.Filter.optional("filter"), in.PageToken.optional("page_token")); err != nil {
+		return nil, err
+	}
 	limit := defaultTraces
 	if in.MaxResults != nil {
 		limit = *in.MaxResults
