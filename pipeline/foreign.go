@@ -113,7 +113,7 @@ func (f *Foreign) Close() error {
 		left = os.RemoveAll(f.temp)
 	}
 	if f.lock != nil {
-		err = errors.Join(err, f.lock.Close())
+		err = errors.Join(err, fsx.CloseLocked(f.lock))
 		if remove && left != nil { // some systems keep a file that is open
 			left = os.RemoveAll(f.temp)
 		}
@@ -226,7 +226,7 @@ func (f *Foreign) reading() (_ *storage.Cache, err error) {
 		return f.cache, nil
 	}
 	if f.temp, err = os.MkdirTemp("", "ctrx-read-"); err != nil {
-		return nil, err
+		return nil, fsx.FullDisk(err)
 	}
 	f.cache = storage.OpenCache(f.temp, storage.CacheOptions{Sink: f.o.Sink})
 	return f.cache, nil
@@ -242,11 +242,11 @@ func (f *Foreign) readBeside(to, rel string) error {
 	name := sha256.Sum256([]byte(f.o.URL + "\n" + rel))
 	dir := filepath.Join(filepath.Dir(to), getPrefix+hex.EncodeToString(name[:8]))
 	if err := os.MkdirAll(dir, 0o777); err != nil {
-		return err
+		return fsx.FullDisk(err)
 	}
 	lock, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_RDWR|os.O_CREATE, 0o666)
 	if err != nil {
-		return err
+		return fsx.FullDisk(err)
 	}
 	if ours, err := fsx.LockOpen(lock); !ours || err != nil {
 		return errors.Join(err, lock.Close())

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"ctrx/internal/errs"
+	"ctrx/internal/fsx"
 	"ctrx/storage"
 )
 
@@ -45,7 +46,8 @@ const getPrefix = ".ctrx-get-"
 
 // putInPlace lets fill make a file or folder beside its place, and moves it there
 // when it is whole. What was there is removed last.
-func putInPlace(to string, fill func(temp string) error) error {
+func putInPlace(to string, fill func(temp string) error) (err error) {
+	defer func() { err = fsx.FullDisk(err) }()
 	if err := os.MkdirAll(filepath.Dir(to), 0o777); err != nil {
 		return err
 	}

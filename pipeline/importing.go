@@ -333,9 +333,10 @@ func (p *Project) toRemote(ctx context.Context, at string, tree storage.Tree, na
 func (p *Project) tempDir(prefix string) (string, error) {
 	dir := filepath.Join(p.TmpDir(), "ctrx")
 	if err := os.MkdirAll(dir, 0o777); err != nil {
-		return "", err
+		return "", fsx.FullDisk(err)
 	}
-	return os.MkdirTemp(dir, prefix)
+	name, err := os.MkdirTemp(dir, prefix)
+	return name, fsx.FullDisk(err)
 }
 
 // readRepo reads the source of an import from another repository, at the locked

@@ -40,7 +40,8 @@ type Project struct {
 	waitForLock  bool
 	now          func() time.Time
 	sink         event.Sink
-	state        *storage.State
+	state        *storage.State // of workspace files
+	large        *storage.State // of objects in the cache
 	outputs      placedOutputs
 	hasher       *storage.Hasher
 	dvcignore    *ignore.Set
@@ -173,10 +174,13 @@ func (p *Project) openCache() (err error) {
 	if p.state, err = storage.OpenState(filepath.Join(p.TmpDir(), "ctrx", "state")); err != nil {
 		return err
 	}
+	if p.large, err = storage.OpenState(filepath.Join(p.shared, "large")); err != nil {
+		return err
+	}
 	jobs, _ := p.Config.Int("core", "checksum_jobs")
 	shared, _ := p.Config.Get("cache", "shared")
 	p.hasher = storage.NewHasher(p.state, jobs, p.sink)
-	p.Cache = storage.OpenCache(cacheDir, storage.CacheOptions{Links: links, Shared: shared == "group", State: p.state, Sink: p.sink})
+	p.Cache = storage.OpenCache(cacheDir, storage.CacheOptions{Links: links, Shared: shared == "group", State: p.state, Large: p.large, Sink: p.sink})
 	p.dvcignore = ignore.NewDVC(os.DirFS(p.Root))
 	return nil
 }
@@ -185,7 +189,7 @@ func (p *Project) openCache() (err error) {
 func (p *Project) Close() error {
 	// The work is done and recorded by now: what only spares work later, and
 	// cannot be written, as on a full disk, is no failure of it.
-	if err := errors.Join(p.state.Close(), p.savePlaced()); err != nil {
+	if err := errors.Join(p.state.Close(), p.large.Close(), p.savePlaced()); err != nil {
 		p.Warn("what was learned about files could not be kept, and is found out again next time: %s", err)
 	}
 	err := p.Cache.Close()

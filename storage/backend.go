@@ -73,6 +73,32 @@ type FileSource interface {
 	SourceFile() *os.File
 }
 
+// HashedSource is content that Put is given and that may have been hashed before. A
+// Backend that trusts that asks Hashed twice: before it reads, and again before it
+// makes the object visible.
+type HashedSource interface {
+	FileSource
+	// Hashed tells whether the content is known to be the one that the key
+	// names, and has not changed since that is known.
+	Hashed() bool
+	// CopyTo copies the next n bytes to a file, by the fastest way that the
+	// system has. At the end it gives io.EOF, with the number of bytes before it.
+	CopyTo(dst *os.File, n int64) (int64, error)
+}
+
+// IsHashed gives r as a HashedSource whose content need not be hashed, or nil.
+func IsHashed(r io.Reader) HashedSource {
+	if s, ok := r.(HashedSource); ok && s.Hashed() {
+		return s
+	}
+	return nil
+}
+
+// ErrSourceChanged says that an object was written to while it was sent: its
+// content is not known any more.
+var ErrSourceChanged = errs.Hint(errs.New(errs.Conflict, "the object was written to while it was being sent"),
+	"repeat the command; `ctrx fsck` shows whether the cache is still whole")
+
 // FileTaker is a writer that can take content as a file of this machine, whose
 // blocks it shares. Get of a Backend that has such files offers them before the
 // first byte; false means that the content is to be written.

@@ -27,7 +27,8 @@ const objectMode fs.FileMode = 0o444
 type CacheOptions struct {
 	Links  []LinkType // in order of preference; nil: reflink, then copy
 	Shared bool       // group-writable folders (cache.shared = group)
-	State  *State     // remembers hashes; may be nil
+	State  *State     // remembers hashes of workspace files; may be nil
+	Large  *State     // remembers which large objects are whole; may be nil
 	Jobs   int        // files worked on at a time; 0: number of processors, at least 4
 	Sink   event.Sink // progress; may be nil
 }
@@ -47,7 +48,7 @@ type Cache struct {
 	mu      sync.Mutex
 	root    *fsx.Root // below which the objects lie; opened when first needed
 	shelves shelves
-	came    map[Digest]bool // large objects that were hashed when they came, moments ago
+	whole   map[Digest]fingerprint // large objects that this process has hashed: see knownWhole
 }
 
 // OpenCache makes a Cache of the folder dir (DVC's cache.dir), which need not

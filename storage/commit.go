@@ -134,7 +134,7 @@ func (c *Cache) storeFiles(ctx context.Context, abs string, todo []DirEntry) err
 		return b.storeFile(ctx, join(abs, todo[i].RelPath), todo[i].MD5, m)
 	})
 	// What is stored is worth marking also when another file failed.
-	if e := b.finish(); err == nil {
+	if e := b.finish(ctx); err == nil {
 		err = e
 	}
 	return err
@@ -161,7 +161,7 @@ func (c *Cache) put(ctx context.Context, d Digest, r io.Reader) error {
 		_, err := io.Copy(in, r)
 		return err
 	})
-	if e := b.finish(); err == nil {
+	if e := b.finish(ctx); err == nil {
 		err = e
 	}
 	return err
@@ -183,6 +183,7 @@ type batch struct {
 	bytes int64
 
 	marking errgroup.Group // one flush at a time, beside the work
+	later   settling       // large objects, to be remembered
 }
 
 func (c *Cache) newBatch() (*batch, error) {
@@ -270,9 +271,14 @@ func (b *batch) publish(t *fsx.Temp, name string, size int64) error {
 	if big {
 		durability = fsx.Flushed
 	}
+	info, err := t.Stat() // of what was hashed, before anybody else sees it
+	if err != nil {
+		return err
+	}
 	if err := t.PublishAs(name, durability); err != nil {
 		return err
 	}
+	b.wholeLater(name, info)
 	return b.stored(name, size, big)
 }
 
@@ -298,8 +304,8 @@ func (b *batch) stored(name string, size int64, flushed bool) error {
 	return nil
 }
 
-// finish flushes and marks what is left.
-func (b *batch) finish() error {
+// flush flushes and marks what is left.
+func (b *batch) flush() error {
 	err := b.marking.Wait()
 	b.mu.Lock()
 	due := b.names

@@ -88,7 +88,7 @@ func (f *fetch) run(ctx context.Context) error {
 	m.of, f.meter = int64(len(todo)+len(f.trees)), m
 	defer m.finish()
 	err = f.download(ctx, b, todo, m)
-	if e := b.finish(); err == nil {
+	if e := b.finish(ctx); err == nil {
 		err = e
 	}
 	if err != nil {

@@ -78,7 +78,7 @@ func (c *Cache) ingestFiles(ctx context.Context, abs string, files []found) ([]h
 	}
 	out, err := c.hasher.filesBy(ctx, abs, files, b.ingest)
 	// What is stored is worth marking also when another file failed.
-	if e := b.finish(); err == nil {
+	if e := b.finish(ctx); err == nil {
 		err = e
 	}
 	return out, err

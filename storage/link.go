@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"ctrx/internal/errs"
 	"ctrx/internal/fsx"
@@ -142,7 +143,7 @@ func (l *linker) empty(name string, perm fs.FileMode) error {
 }
 
 // copy copies an object, and checks it on the way: a disk that lost a bit must
-// not get into results. One that this process has just received needs no check.
+// not get into results. A large one that was hashed before needs no check.
 func (l *linker) copy(ctx context.Context, d Digest, name string, perm fs.FileMode, m *meter) error {
 	src, err := l.cache.Open(d)
 	if err != nil {
@@ -154,9 +155,17 @@ func (l *linker) copy(ctx context.Context, d Digest, name string, perm fs.FileMo
 		return err
 	}
 	defer t.Discard()
-	if l.cache.cameJustNow(d) {
+	info, err := src.Stat()
+	if err != nil {
+		return err
+	}
+	before, start := fingerprintOf(info), time.Now()
+	if l.cache.knownWhole(d, before) {
 		if err := copyPlain(ctx, t.File, src, m); err != nil {
 			return fsx.FullDisk(err)
+		}
+		if !unchangedSince(src, before) {
+			return l.corrupt(d)
 		}
 		return t.Publish(fsx.Fast)
 	}
@@ -166,6 +175,9 @@ func (l *linker) copy(ctx context.Context, d Digest, name string, perm fs.FileMo
 	}
 	if string(got) != d.Hex() {
 		return l.corrupt(d)
+	}
+	if unchangedSince(src, before) {
+		l.cache.hashedWhole(d, before, start)
 	}
 	// No flush: what is lost in a power cut is in the cache.
 	return t.Publish(fsx.Fast)
@@ -187,22 +199,6 @@ func copyPlain(ctx context.Context, dst, src *os.File, m *meter) error {
 			return err
 		}
 	}
-}
-
-// justCame remembers that the large object d was whole when it was stored.
-func (c *Cache) justCame(d Digest) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.came == nil {
-		c.came = map[Digest]bool{}
-	}
-	c.came[d] = true
-}
-
-func (c *Cache) cameJustNow(d Digest) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.came[d]
 }
 
 func (l *linker) corrupt(d Digest) error {

@@ -229,7 +229,8 @@ func (p *push) put(ctx context.Context, d Digest, m *meter) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	r := &meteredReader{r: f, m: m}
+	r := &meteredReader{r: f, m: m, looks: fingerprintOf(info)}
+	r.whole = p.Cache.knownWhole(d, r.looks)
 	if err := p.Remote.Put(ctx, p.key(d), r, info.Size()); err != nil {
 		m.add(-r.most)
 		return 0, err
@@ -238,29 +239,39 @@ func (p *push) put(ctx context.Context, d Digest, m *meter) (int64, error) {
 	return info.Size(), nil
 }
 
-// meteredReader reports how far its reader was read. Reading a part a second
-// time, as for a signature, is not progress.
+// meteredReader reports how far an object was read. Reading a part a second time,
+// as for a signature, is not progress. It is a HashedSource.
 type meteredReader struct {
-	r    io.ReadSeeker
-	m    *meter
-	at   int64
-	most int64
+	r     *os.File
+	m     *meter
+	at    int64
+	most  int64
+	looks fingerprint
+	whole bool // what looks like this has been hashed
 }
 
-// SourceFile is the file that is read, nil where there is none: see FileSource.
-func (r *meteredReader) SourceFile() *os.File {
-	f, _ := r.r.(*os.File)
-	return f
+func (r *meteredReader) SourceFile() *os.File { return r.r }
+
+func (r *meteredReader) Hashed() bool { return r.whole && unchangedSince(r.r, r.looks) }
+
+func (r *meteredReader) CopyTo(dst *os.File, n int64) (int64, error) {
+	n, err := io.CopyN(dst, r.r, n)
+	r.moved(n)
+	return n, err
 }
 
 func (r *meteredReader) Read(p []byte) (int, error) {
 	n, err := r.r.Read(p)
-	r.at += int64(n)
+	r.moved(int64(n))
+	return n, err
+}
+
+func (r *meteredReader) moved(n int64) {
+	r.at += n
 	if r.at > r.most {
 		r.m.add(r.at - r.most)
 		r.most = r.at
 	}
-	return n, err
 }
 
 func (r *meteredReader) Seek(offset int64, whence int) (int64, error) {

@@ -59,7 +59,6 @@ func (b *batch) receive(ctx context.Context, d Digest, fill func(in *incoming) e
 	if err := b.publish(in.t, name, n); err != nil {
 		return err
 	}
-	b.cache.justCame(d)
 	in.tidy()
 	return nil
 }

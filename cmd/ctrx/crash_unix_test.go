@@ -290,7 +290,9 @@ func filesBelow(t *testing.T, root string) map[string]string {
 
 // isTemporary tells the name of a file that was being written. After SIGKILL
 // such files stay in the cache and on a folder remote, where nothing reads them.
-func isTemporary(name string) bool { return strings.HasSuffix(name, ".tmp") }
+func isTemporary(name string) bool {
+	return strings.HasSuffix(name, ".tmp") || strings.HasPrefix(name, ".ctrx-get-") || strings.Contains(name, "/.ctrx-get-")
+}
 
 // state describes what a user has: files, objects here and on the remote, run
 // cache and experiments. Files of ctrx's own administration are left out.

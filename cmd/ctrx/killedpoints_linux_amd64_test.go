@@ -54,6 +54,10 @@ var pointCommands = []pointCommand{
 	{name: "gc --undo", before: append(slices.Clone(oldData), []string{"gc", "-q", "-w", "-f"}), args: []string{"gc", "-q", "--undo"}, points: []string{"rename project/.dvc/cache/files/md5/OBJECT"}},
 	{name: "import-url", before: [][]string{{"WRITE", "../source/a", "one"}, {"WRITE", "../source/b", "two"}}, args: []string{"import-url", "-q", "../source", "imported"}, again: []string{"checkout", "imported"},
 		points: []string{"rename project/.dvc/cache/files/md5/OBJECT", "rename project/imported.dvc"}},
+	{name: "get-url", before: [][]string{{"WRITE", "../source/a", "one"}}, args: []string{"get-url", "-q", "-f", "../source/a", "got"},
+		points: []string{"rename project/got"}},
+	{name: "get", before: [][]string{{"add", "-q", "raw.bin", "many"}, {"push", "-q"}, {"COMMIT"}}, args: []string{"get", "-q", "-f", ".", "raw.bin", "-o", "got"},
+		points: []string{"rename project/got"}},
 	{name: "remove", before: [][]string{{"config", "cache.type", "hardlink"}, {"add", "-q", "raw.bin", "many"}}, args: []string{"remove", "many.dvc"}, over: true,
 		points: []string{"rename project/many/1", "unlink project/many.dvc", "rename project/.gitignore"}},
 	{name: "remove --outs", before: [][]string{{"add", "-q", "raw.bin", "many"}}, args: []string{"remove", "--outs", "many.dvc"}, over: true,
@@ -118,6 +122,9 @@ func (p *crashProject) prepare(t *testing.T, steps [][]string) {
 			data, err := os.ReadFile(filepath.Join(p.dir, args[1]))
 			check(t, err)
 			writeFiles(t, p.dir, map[string]string{args[2]: string(data)})
+		case "COMMIT":
+			p.git(t, "add", "-A")
+			p.git(t, "commit", "-q", "-m", "all")
 		case "REMOVE":
 			check(t, os.RemoveAll(filepath.Join(p.dir, args[1])))
 		default:

@@ -330,6 +330,7 @@ var varying = []struct {
 	{regexp.MustCompile(`(/md5)/[0-9a-f]{2}$`), "$1/XX"},
 	{regexp.MustCompile(`(/md5)/[0-9a-f]{2}/`), "$1/XX/"},
 	{regexp.MustCompile(`[^/]*\.tmp$`), "TMP"},
+	{regexp.MustCompile(`/\.ctrx-get-[0-9]+`), "/.ctrx-get-N"},
 	{regexp.MustCompile(`[0-9a-f]{12,}`), "HEX"},
 }
 

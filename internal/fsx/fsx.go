@@ -174,7 +174,7 @@ func (t *Temp) Keep() {
 		return
 	}
 	t.done = true
-	t.Close()
+	_ = CloseLocked(t.File) // without a lock there is nothing to end
 }
 
 // FullDisk gives an error that says "the disk is full" a kind and a hint, and

@@ -169,7 +169,7 @@ func Held(path string) (bool, error) {
 
 // LockOpen locks a file that is open already, without a wait and without
 // writing to it; false means that another process has the lock. It ends with
-// the file's closing.
+// CloseLocked, or with the process.
 func LockOpen(f *os.File) (bool, error) {
 	err := lockFile(f)
 	if errors.Is(err, errLocked) {
@@ -178,10 +178,12 @@ func LockOpen(f *os.File) (bool, error) {
 	return err == nil, err
 }
 
+// CloseLocked lets go of a lock and closes its file. Closing alone would keep the
+// lock for as long as a child that is just being started has its copy of the file.
+func CloseLocked(f *os.File) error { return errors.Join(unlockFile(f), f.Close()) }
+
 // Unlock lets go of the lock. The file stays.
-func (l *FileLock) Unlock() error {
-	return errors.Join(unlockFile(l.f), l.f.Close())
-}
+func (l *FileLock) Unlock() error { return CloseLocked(l.f) }
 
 // holder reads the process id that the holder wrote. The first byte is left
 // out: on Windows it is locked and cannot be read.

@@ -19,6 +19,8 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -71,6 +73,7 @@ func parts() []part {
 		{"replace", replace},
 		{"keys", keys},
 		{"content", content},
+		{"hashed content", hashedContent},
 		{"size", wrongSize},
 		{"failing reader", failingReader},
 		{"failing writer", failingWriter},
@@ -245,6 +248,49 @@ func content(t *testing.T, b storage.Backend) {
 		t.Errorf("now %q", got)
 	}
 	put(t, b, digest("x").LegacyKey(), "a legacy object's key is not the MD5 of its bytes")
+}
+
+// changing is content that is written to while it is read: what was known of it
+// is true at first.
+type changing struct {
+	*os.File
+	read bool
+}
+
+func (c *changing) SourceFile() *os.File { return c.File }
+
+func (c *changing) Hashed() bool { return !c.read }
+
+func (c *changing) Read(p []byte) (int, error) {
+	c.read = true
+	return c.File.Read(p)
+}
+
+func (c *changing) CopyTo(dst *os.File, n int64) (int64, error) {
+	c.read = true
+	return io.CopyN(dst, c.File, n)
+}
+
+// hashedContent puts content that is said to have been hashed, and turns out to
+// have changed: it is refused, whether or not the backend goes by what is said.
+func hashedContent(t *testing.T, b storage.Backend) {
+	for _, text := range []string{"wrong", big()} {
+		name := filepath.Join(t.TempDir(), "f")
+		if err := os.WriteFile(name, []byte(text), 0o666); err != nil {
+			t.Fatal(err)
+		}
+		f, err := os.Open(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		key := objectKey("right")
+		err = b.Put(t.Context(), key, &changing{File: f}, int64(len(text)))
+		if k := errs.KindOf(err); k != errs.DataCorrupt && k != errs.Conflict {
+			t.Errorf("%d bytes of changed content: %v", len(text), err)
+		}
+		wantMissing(t, b, key)
+		f.Close()
+	}
 }
 
 func wrongSize(t *testing.T, b storage.Backend) {

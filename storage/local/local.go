@@ -301,7 +301,12 @@ func (b *Backend) putLarge(ctx context.Context, r *fsx.Root, key string, src io.
 	if info, err := t.Stat(); err != nil || info.Size() != size {
 		return errs.Hint(errs.New(errs.Failed, "the folder kept something else than the %d bytes that were written", size), "check the disk or network drive of %s", b.dir)
 	}
-	if err := storage.CheckContent(key, got); err != nil {
+	if got != "" {
+		err = storage.CheckContent(key, got)
+	} else if storage.IsHashed(src) == nil {
+		err = storage.ErrSourceChanged
+	}
+	if err != nil {
 		return err
 	}
 	durability := fsx.Fast
@@ -321,8 +326,9 @@ func (b *Backend) putLarge(ctx context.Context, r *fsx.Root, key string, src io.
 	return nil
 }
 
-// take makes a temporary file of the content of src, and hashes what is in it: one
-// that shares the blocks of src where that is a file on the same disk, else a copy.
+// take makes a temporary file of the content of src: one that shares the blocks of
+// src where that is a file on the same disk, else a copy. got is the digest of what
+// is in it. Where src was hashed before, it is only copied, and got is "".
 func (b *Backend) take(ctx context.Context, r *fsx.Root, name string, src io.ReadSeeker) (t *fsx.Temp, got storage.Digest, n int64, err error) {
 	if from, ok := src.(storage.FileSource); ok && from.SourceFile() != nil && !b.noReflink.Load() {
 		t, err = r.CreateClone(from.SourceFile(), name, 0o666)
@@ -331,7 +337,9 @@ func (b *Backend) take(ctx context.Context, r *fsx.Root, name string, src io.Rea
 			var info fs.FileInfo
 			if info, err = t.Stat(); err == nil {
 				n = info.Size()
-				got, err = b.hasher.Sum(ctx, t)
+				if storage.IsHashed(src) == nil {
+					got, err = b.hasher.Sum(ctx, t)
+				}
 			}
 		case errors.Is(err, errors.ErrUnsupported):
 			b.noReflink.Store(true)
@@ -343,13 +351,35 @@ func (b *Backend) take(ctx context.Context, r *fsx.Root, name string, src io.Rea
 		if t, err = r.Create(name, 0o666); err != nil {
 			return nil, "", 0, err
 		}
-		got, n, err = b.hasher.CopyTo(ctx, t, src)
+		if from := storage.IsHashed(src); from != nil {
+			n, err = copyHashed(ctx, t, from)
+		} else {
+			got, n, err = b.hasher.CopyTo(ctx, t, src)
+		}
 	}
 	if err != nil {
 		t.Discard()
 		return nil, "", 0, err
 	}
 	return t, got, n, nil
+}
+
+// copyHashed copies what needs no hashing to a file that will be flushed.
+func copyHashed(ctx context.Context, t *fsx.Temp, src storage.HashedSource) (total int64, err error) {
+	for {
+		if ctx.Err() != nil {
+			return total, context.Cause(ctx)
+		}
+		n, err := src.CopyTo(t.File, fsx.FlushStep)
+		fsx.StartFlush(t.File, total, n)
+		total += n
+		if errors.Is(err, io.EOF) {
+			return total, nil
+		}
+		if err != nil {
+			return total, fsx.FullDisk(err)
+		}
+	}
 }
 
 // later takes note of an object that is to be flushed and marked.

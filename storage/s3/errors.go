@@ -59,6 +59,9 @@ func (b *Backend) explainCode(err error, api smithy.APIError) error {
 		return fmt.Errorf("%w (%w)", fs.ErrNotExist, err)
 	case "NoSuchBucket":
 		return noBucket(b.set, err)
+	case "InvalidBucketName":
+		return errs.Hint(errs.New(errs.ProjectFile, "%q is no name of a bucket: %w", b.set.Bucket, err),
+			"set `ctrx remote modify %s url s3://BUCKET/PREFIX`: 3 to 63 small letters, digits, dots and hyphens, a letter or digit at both ends", b.set.Name)
 	case "AuthorizationHeaderMalformed", "PermanentRedirect", "IllegalLocationConstraintException", "InvalidRegion":
 		return b.wrongRegion(err, api)
 	case "RequestTimeTooSkewed":

@@ -175,7 +175,7 @@ func (l *uploadLog) close() {
 	// other process opens a file that is about to vanish.
 	empty := err == nil && info.Size() == 0
 	removed := empty && os.Remove(l.f.Name()) == nil
-	l.f.Close()
+	_ = fsx.CloseLocked(l.f)
 	if empty && !removed {
 		_ = os.Remove(l.f.Name())
 	}

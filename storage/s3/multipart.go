@@ -38,7 +38,7 @@ type parts struct {
 	id     *string
 	log    *uploadLog       // nil without a journal
 	kept   map[int32]stored // parts that an earlier process has sent
-	sum    hash.Hash        // MD5 of the whole content
+	sum    hash.Hash        // MD5 of the whole content; nil where that was hashed before
 
 	mu   sync.Mutex
 	done []types.CompletedPart
@@ -80,7 +80,10 @@ func (b *Backend) putParts(ctx context.Context, key string, r io.ReadSeeker, siz
 }
 
 func (b *Backend) putPartsOnce(ctx context.Context, key string, r io.Reader, size int64, log *uploadLog) error {
-	p := &parts{b: b, key: key, size: size, length: partLength(size), log: log, sum: md5.New(), sums: map[int32][md5.Size]byte{}}
+	p := &parts{b: b, key: key, size: size, length: partLength(size), log: log, sums: map[int32][md5.Size]byte{}}
+	if storage.IsHashed(r) == nil {
+		p.sum = md5.New()
+	}
 	if err := p.begin(ctx); err != nil {
 		return err
 	}
@@ -89,7 +92,7 @@ func (b *Backend) putPartsOnce(ctx context.Context, key string, r io.Reader, siz
 		err = atEnd(r)
 	}
 	if err == nil {
-		err = storage.CheckContent(key, storage.Digest(hex.EncodeToString(p.sum.Sum(nil))))
+		err = p.check(r)
 	}
 	if err == nil {
 		err = p.complete(ctx)
@@ -103,6 +106,17 @@ func (b *Backend) putPartsOnce(ctx context.Context, key string, r io.Reader, siz
 		log.forget()
 	}
 	return err
+}
+
+// check makes sure that what was read is what the key names.
+func (p *parts) check(r io.Reader) error {
+	if p.sum != nil {
+		return storage.CheckContent(p.key, storage.Digest(hex.EncodeToString(p.sum.Sum(nil))))
+	}
+	if storage.IsHashed(r) == nil {
+		return storage.ErrSourceChanged
+	}
+	return nil
 }
 
 // worthResuming tells failures after which the same upload can go on later.
@@ -202,7 +216,9 @@ func (p *parts) upload(ctx context.Context, r io.Reader) error {
 			defer func() { <-hashed; release() }()
 			return p.part(gctx, n, part)
 		})
-		p.sum.Write(part) // while the part is on its way
+		if p.sum != nil {
+			p.sum.Write(part) // while the part is on its way
+		}
 		close(hashed)
 	}
 	if err := g.Wait(); err != nil {

@@ -231,6 +231,20 @@ func noSuchBucket(t *testing.T, url string) {
 	}
 }
 
+func TestBadBucketName(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/xml")
+		w.WriteHeader(http.StatusBadRequest)
+		io.WriteString(w, "<Error><Code>InvalidBucketName</Code><Message>The specified bucket is not valid.</Message></Error>")
+	}))
+	defer server.Close()
+	b := open(t, remoteConfig(server.URL, "url", "s3://No_Bucket/x"))
+	err := b.Put(t.Context(), "runs/x", strings.NewReader("x"), 1)
+	if errs.KindOf(err) != errs.ProjectFile || !strings.Contains(err.Error(), `"No_Bucket"`) || !strings.Contains(errs.HintOf(err), "ctrx remote modify r url") {
+		t.Errorf("%v, hint %q", err, errs.HintOf(err))
+	}
+}
+
 func TestUnreachable(t *testing.T) {
 	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "text/html")

@@ -45,8 +45,8 @@ const requestsAtOnce = 64
 // foldersAtOnce is how many folders List reads at a time.
 const foldersAtOnce = 8
 
-// Backend is a folder on an SSH server. It implements storage.Backend and
-// io.Closer.
+// Backend is a folder on an SSH server. It implements storage.Backend,
+// storage.Ranger and io.Closer.
 type Backend struct {
 	set  Settings
 	pool *pool
@@ -99,14 +99,35 @@ func (b *Backend) Stat(ctx context.Context, key string) (int64, error) {
 
 // Get copies an object to w.
 func (b *Backend) Get(ctx context.Context, key string, w io.Writer) error {
-	err := b.do(ctx, key, func(c *sftp.Client) error { return b.get(ctx, c, key, w) })
+	err := b.do(ctx, key, func(c *sftp.Client) error { return b.get(ctx, c, key, "", 0, w) })
 	if err != nil {
 		return fmt.Errorf("get %s: %w", key, b.explain(err))
 	}
 	return nil
 }
 
-func (b *Backend) get(ctx context.Context, c *sftp.Client, key string, w io.Writer) error {
+// GetFrom implements storage.Ranger.
+func (b *Backend) GetFrom(ctx context.Context, key, etag string, offset int64, w io.Writer) error {
+	err := b.do(ctx, key, func(c *sftp.Client) error { return b.get(ctx, c, key, etag, offset, w) })
+	if err != nil {
+		return fmt.Errorf("get %s from byte %d: %w", key, offset, b.explain(err))
+	}
+	return nil
+}
+
+// tagOf stands in for an ETag: a file of another content has another size, or was
+// written in another second. That is not sure, so only objects get one, whose
+// content is checked in the end.
+func tagOf(info fs.FileInfo) string {
+	return fmt.Sprintf("%d-%d", info.ModTime().Unix(), info.Size())
+}
+
+func isObject(key string) bool {
+	_, ok := storage.KeyDigest(key)
+	return ok
+}
+
+func (b *Backend) get(ctx context.Context, c *sftp.Client, key, etag string, offset int64, w io.Writer) error {
 	f, err := c.Open(b.place(key))
 	if err != nil {
 		return err
@@ -119,6 +140,16 @@ func (b *Backend) get(ctx context.Context, c *sftp.Client, key string, w io.Writ
 	if err != nil {
 		return err
 	}
+	switch a, ok := w.(storage.Announced); {
+	case offset > 0 && (tagOf(info) != etag || info.Size() < offset):
+		return storage.ErrReplaced
+	case offset > 0:
+		if _, err := f.Seek(offset, io.SeekStart); err != nil {
+			return err
+		}
+	case ok && isObject(key):
+		a.Announce(storage.Object{Key: key, Size: info.Size(), ETag: tagOf(info)})
+	}
 	out := &watchedWriter{ctx: ctx, w: w}
 	n, err := f.WriteTo(out)
 	switch {
@@ -126,8 +157,8 @@ func (b *Backend) get(ctx context.Context, c *sftp.Client, key string, w io.Writ
 		return &callerError{out.err}
 	case err != nil:
 		return err
-	case n != info.Size():
-		return storage.Transient(errs.New(errs.Failed, "%d of %d bytes arrived", n, info.Size()))
+	case offset+n != info.Size():
+		return storage.Transient(errs.New(errs.Failed, "%d of %d bytes arrived", offset+n, info.Size()))
 	}
 	return nil
 }

@@ -3,6 +3,8 @@ package ssh
 import (
 	"bytes"
 	"context"
+	"crypto/md5"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -156,6 +158,80 @@ func TestReconnects(t *testing.T) {
 	if err := b.Get(t.Context(), "runs/x", &out); err != nil || out.String() != text {
 		t.Errorf("an upload that broke changed the object: %d bytes, %v", out.Len(), err)
 	}
+}
+
+// TestGoesOn cuts a fetch off in the middle: the next one asks for the rest only,
+// and for all of it if another file lies there.
+func TestGoesOn(t *testing.T) {
+	s := start(t)
+	dir := t.TempDir()
+	b := open(t, s, dir)
+	text := strings.Repeat("0123456789abcdef", 3<<20)
+	sum := md5.Sum([]byte(text))
+	d := storage.Digest(hex.EncodeToString(sum[:]))
+	if err := b.Put(t.Context(), d.Key(), strings.NewReader(text), int64(len(text))); err != nil {
+		t.Fatal(err)
+	}
+	for _, replaced := range []bool{false, true} {
+		c := storage.OpenCache(t.TempDir(), storage.CacheOptions{})
+		defer c.Close()
+		tap := &tapped{Backend: b, cutAfter: int64(len(text)) / 2, cut: s.Cut}
+		fetch := func() error {
+			_, err := storage.Fetch(t.Context(), storage.TransferOptions{Cache: c, Remote: tap, Objects: []storage.Digest{d}, Jobs: 1, Retry: storage.Retry{Attempts: 1}})
+			return err
+		}
+		if err := fetch(); err == nil {
+			t.Fatal("a fetch over a connection that broke")
+		}
+		if replaced {
+			before := time.Now().Add(-time.Hour)
+			if err := os.Chtimes(filepath.Join(dir, filepath.FromSlash(d.Key())), before, before); err != nil {
+				t.Fatal(err)
+			}
+		}
+		tap.cutAfter, tap.got = 0, 0
+		if err := fetch(); err != nil {
+			t.Fatal(err)
+		}
+		if tap.from == 0 || replaced != (tap.got == int64(len(text))) || tap.got == 0 {
+			t.Errorf("replaced %v: asked from %d, %d bytes of %d came again", replaced, tap.from, tap.got, len(text))
+		}
+		if has, err := c.Has(t.Context(), d); !has || err != nil {
+			t.Errorf("the object is not whole: %v", err)
+		}
+	}
+}
+
+// tapped counts what comes, and can cut the connection after so many bytes.
+type tapped struct {
+	*Backend
+	cutAfter  int64
+	cut       func()
+	got, from int64
+}
+
+func (b *tapped) Get(ctx context.Context, key string, w io.Writer) error {
+	return b.Backend.Get(ctx, key, &tapWriter{b, w, w.(storage.Announced)})
+}
+
+func (b *tapped) GetFrom(ctx context.Context, key, etag string, offset int64, w io.Writer) error {
+	b.from = offset
+	return b.Backend.GetFrom(ctx, key, etag, offset, &tapWriter{b, w, w.(storage.Announced)})
+}
+
+type tapWriter struct {
+	b *tapped
+	w io.Writer
+	storage.Announced
+}
+
+func (w *tapWriter) Write(p []byte) (int, error) {
+	n, err := w.w.Write(p)
+	w.b.got += int64(n)
+	if w.b.cutAfter > 0 && w.b.got >= w.b.cutAfter {
+		w.b.cut()
+	}
+	return n, err
 }
 
 type writerFunc func([]byte) (int, error)
