@@ -196,7 +196,7 @@ func (o *RunCheckoutOptions) check(p *pipeline.Project) error {
 	if o.Branch != "" {
 		full := "refs/heads/" + o.Branch
 		if err := gitops.CheckRefName(full); err != nil {
-			return errs.New(errs.Usage, "'%s' is not a name for a branch: %w", o.Branch, err)
+			return errs.Hint(errs.New(errs.Usage, "'%s' is not a name for a branch: %w", o.Branch, err), "name another: --branch NAME")
 		}
 		if _, taken, err := repo.Ref(full); err != nil || taken {
 			return errors.Join(err, errs.Hint(errs.New(errs.Conflict, "branch '%s' is there already", o.Branch), "name another: --branch NAME"))

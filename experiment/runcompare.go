@@ -79,8 +79,11 @@ func CompareRuns(runs []tracking.RunRecord, changedOnly bool) []RunRow {
 func fact(text string) RunValue { return RunValue{Text: text, There: true} }
 
 func runFacts(r tracking.RunRecord) map[string]RunValue {
-	m := map[string]RunValue{"status": fact(string(r.Status)), "started": fact(r.StartTime.UTC().Format(time.RFC3339)), "user": fact(r.User)}
-	if !r.EndTime.IsZero() {
+	m := map[string]RunValue{"status": fact(string(r.Status)), "user": fact(r.User)}
+	if !r.StartTime.IsZero() {
+		m["started"] = fact(r.StartTime.UTC().Format(time.RFC3339))
+	}
+	if !r.StartTime.IsZero() && !r.EndTime.IsZero() {
 		m["duration"] = fact(r.EndTime.Sub(r.StartTime).Round(time.Millisecond).String())
 	}
 	return m

@@ -100,6 +100,9 @@ func ListenTracking(ctx context.Context, o TrackingServerOptions) (*TrackingServ
 	if opts.DB, err = o.database(); err != nil {
 		return nil, err
 	}
+	if err := server.CheckFile(opts.DB); err != nil {
+		return nil, err
+	}
 	t.Database, t.Artifacts = opts.DB, o.Artifacts
 	switch {
 	case strings.HasPrefix(o.Artifacts, "s3://"):
@@ -114,6 +117,9 @@ func ListenTracking(ctx context.Context, o TrackingServerOptions) (*TrackingServ
 			return nil, err
 		}
 		t.Artifacts = opts.Artifacts
+	}
+	if o.Stall < 0 {
+		return nil, errs.Hint(errs.New(errs.Usage, "%s is no time that a connection may stand still", o.Stall), "--stall-timeout 1m")
 	}
 	if o.Port < 0 || o.Port > 65535 {
 		return nil, errs.Hint(errs.New(errs.Usage, "%d is no port", o.Port), "--port 5000, or --port 0 for any that is free")

@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"ctrx/internal/errs"
 )
@@ -69,6 +70,9 @@ func readSettings(env func(string) string) (settings, error) {
 	}
 	if v := env("MLFLOW_TRACKING_AUTH"); v != "" {
 		return s, errs.New(errs.Auth, "MLFLOW_TRACKING_AUTH=%s asks for a Python plugin, which ctrx cannot run: unset it and use MLFLOW_TRACKING_TOKEN", v)
+	}
+	if strings.ContainsFunc(s.token, unicode.IsControl) { // no header can hold it
+		return s, errs.Hint(errs.New(errs.Auth, "MLFLOW_TRACKING_TOKEN holds a line break or another control character"), "export MLFLOW_TRACKING_TOKEN=\"$(tr -d '\\r\\n' < FILE)\"")
 	}
 	if s.username == "" || s.password == "" {
 		user, password, err := readCredentials(env)

@@ -33,6 +33,9 @@ var (
 // (.../runs/get?run_id=ID), or a runs:/ID/... URI.
 func ParseRunRef(text string) (RunRef, error) {
 	ref := RunRef{Text: text}
+	if strings.TrimSpace(text) == "" {
+		return ref, errs.Hint(errs.New(errs.Usage, "a run is named by its id, the start of one, a name, or an address, and not by nothing"), "ctrx runs list")
+	}
 	if runID.MatchString(text) {
 		ref.ID = text
 		return ref, nil
@@ -111,14 +114,27 @@ func (cfg Config) For(refs ...RunRef) Config {
 }
 
 // FindRun finds a run by what a user calls it. An id may be of any experiment
-// of the server; the start of an id (at least four digits) and a name are
-// looked for in one experiment, given by its name.
+// of the server; the start of an id (at least four digits), a name, and the key
+// that a run was told by while it was only in the spool are looked for in one
+// experiment, given by its name.
 //
 // A run that is only there as deleted is errs.Deleted, a name or start that
 // several runs have errs.Conflict, and what never existed errs.NotFound.
 func (c *Client) FindRun(ctx context.Context, experiment string, ref RunRef) (RunRecord, error) {
 	if ref.ID != "" {
-		return c.runByID(ctx, ref.ID)
+		run, err := c.runByID(ctx, ref.ID)
+		if errs.KindOf(err) != errs.NotFound || ref.Server != "" {
+			return run, err
+		}
+		exp, failed := c.ExperimentByName(ctx, experiment)
+		if failed != nil {
+			return run, err
+		}
+		found, failed := c.runsLike(ctx, exp.ID, ref.ID)
+		if failed != nil || len(found) != 1 || found[0].Deleted {
+			return run, err
+		}
+		return found[0], nil
 	}
 	unknown := errs.Hint(errs.New(errs.NotFound, "no run of experiment '%s' is named '%s' or has an id that begins so: it never existed on %s, or is of another experiment", experiment, ref.Text, c.URI()),
 		"ctrx runs list; one that was kept on disk because the server was down: ctrx tracking sync")
@@ -164,14 +180,15 @@ func (c *Client) deleted(r RunRecord) error {
 }
 
 // runsLike are the runs of an experiment with this name, deleted ones included;
-// without any, those whose id begins so. Newest first.
+// without any, those whose id begins so, or else the key that they had in the
+// spool. Newest first.
 func (c *Client) runsLike(ctx context.Context, experiment, text string) ([]RunRecord, error) {
 	var filters []string
 	if quoted, ok := quote(text); ok {
 		filters = append(filters, "attributes.run_name = "+quoted)
 	}
-	if prefix := strings.ToLower(text); runPrefix.MatchString(prefix) {
-		filters = append(filters, "attributes.run_id LIKE '"+prefix+"%'")
+	if prefix := strings.ToLower(text); runPrefix.MatchString(prefix) || runID.MatchString(prefix) {
+		filters = append(filters, "attributes.run_id LIKE '"+prefix+"%'", "tags.`"+RunKeyTag+"` LIKE '"+prefix+"%'")
 	}
 	for _, filter := range filters {
 		page, err := c.SearchRuns(ctx, RunQuery{Experiments: []string{experiment}, Filter: filter, Deleted: true, Max: 20})

@@ -31,6 +31,8 @@ func TestParseRunRef(t *testing.T) {
 		{in: "http://host/#/experiments/1", kind: errs.Usage},
 		{in: "http://host/#/experiments/1/runs/" + id + "0", kind: errs.Usage},
 		{in: "http://%zz/", kind: errs.Usage},
+		{in: "", kind: errs.Usage},
+		{in: " ", kind: errs.Usage},
 	} {
 		got, err := ParseRunRef(c.in)
 		if errs.KindOf(err) != c.kind || err == nil && got != c.want {

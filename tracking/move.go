@@ -284,7 +284,15 @@ func (m *mover) wanted(all []wire.Experiment) ([]wire.Experiment, error) {
 	for _, name := range m.o.Experiments {
 		i := slices.IndexFunc(all, func(e wire.Experiment) bool { return e.Name == name })
 		if i < 0 {
-			return nil, errs.New(errs.NotFound, "there is no experiment %s", name)
+			names := make([]string, 0, len(all))
+			for i, e := range all {
+				if i == 10 {
+					names = append(names, "...")
+					break
+				}
+				names = append(names, "'"+e.Name+"'")
+			}
+			return nil, errs.Hint(errs.New(errs.NotFound, "there is no experiment '%s'", name), "--experiment NAME, of %s; deleted ones need --deleted", strings.Join(names, ", "))
 		}
 		chosen = append(chosen, all[i])
 	}

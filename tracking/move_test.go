@@ -169,6 +169,17 @@ func TestMoveErrors(t *testing.T) {
 	}
 	// A broken line is named.
 	export(t, cfg, MoveOptions{Dir: filepath.Join(dir, "e")})
+	run := filepath.Join(dir, "e", "runs", "0123456789abcdef0123456789abcdef")
+	must(t, os.MkdirAll(run, 0o777))
+	for _, content := range []string{"", "{"} {
+		if content != "" {
+			must(t, os.WriteFile(filepath.Join(run, "run.json"), []byte(content), 0o666))
+		}
+		if _, err := Import(t.Context(), cfg, MoveOptions{Dir: filepath.Join(dir, "e")}); errs.KindOf(err) != errs.DataCorrupt || !strings.Contains(err.Error(), "run.json") || errs.HintOf(err) == "" {
+			t.Errorf("run.json of %q: %v", content, err)
+		}
+	}
+	must(t, os.RemoveAll(run))
 	must(t, os.WriteFile(filepath.Join(dir, "e", "experiments.jsonl"), []byte("{}\n"), 0o666))
 	if _, err := Import(t.Context(), cfg, MoveOptions{Dir: filepath.Join(dir, "e")}); err == nil || !strings.Contains(err.Error(), "experiments.jsonl:1") {
 		t.Errorf("%v", err)

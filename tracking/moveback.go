@@ -131,12 +131,16 @@ func (m *mover) readRuns(experiments []wire.Experiment) ([][]movedRun, error) {
 			continue // one that is not whole
 		}
 		data, err := m.root.ReadFile("runs/" + e.Name() + "/run.json")
-		if err != nil {
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return nil, err
 		}
 		r := movedRun{id: e.Name()}
-		if err := json.Unmarshal(data, &r.run); err != nil {
-			return nil, errs.New(errs.DataCorrupt, "%s: %w", filepath.Join(m.o.Dir, "runs", e.Name(), "run.json"), err)
+		if err == nil {
+			err = json.Unmarshal(data, &r.run)
+		}
+		if err != nil {
+			return nil, errs.Hint(errs.New(errs.DataCorrupt, "%s: %w", filepath.Join(m.o.Dir, "runs", e.Name(), "run.json"), err),
+				"where the runs are, this writes it again: ctrx tracking export %s", m.o.Dir)
 		}
 		sum := sha256.Sum256(data)
 		r.digest = hex.EncodeToString(sum[:8])

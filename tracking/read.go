@@ -103,7 +103,7 @@ type RunQuery struct {
 	Experiments []string // ids
 	Filter      string
 	OrderBy     []string
-	Max         int    // of one page; 0: 1000
+	Max         int    // of one page, 50,000 at the most; 0: 1000
 	Page        string // token of the page before
 	Deleted     bool   // deleted runs too
 }
@@ -130,6 +130,9 @@ func (c *Client) SearchRuns(ctx context.Context, q RunQuery) (RunPage, error) {
 	}
 	if in.Max == 0 {
 		in.Max = wire.DefaultSearchResults
+	}
+	if in.Max < 0 || in.Max > wire.MaxSearchResults {
+		return RunPage{}, errs.Hint(errs.New(errs.Usage, "%d is no number of runs that can be asked for", in.Max), "from 1 to %d", wire.MaxSearchResults)
 	}
 	var out struct {
 		Runs []wire.Run `json:"runs"`

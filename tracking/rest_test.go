@@ -449,3 +449,12 @@ func TestForeignArtifactHostGetsNoCredentials(t *testing.T) {
 		t.Errorf("Authorization %q", got)
 	}
 }
+
+// A token that no header can hold is told before a server is asked, and does not
+// stand in the message.
+func TestTokenWithLineBreak(t *testing.T) {
+	_, err := readSettings(mapEnv(map[string]string{"MLFLOW_TRACKING_TOKEN": "secret\n"}))
+	if errs.KindOf(err) != errs.Auth || errs.HintOf(err) == "" || strings.Contains(err.Error()+errs.HintOf(err), "secret") {
+		t.Errorf("%v", err)
+	}
+}

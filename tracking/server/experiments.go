@@ -334,7 +334,7 @@ func (s *Server) searchExperiments(r *http.Request) (any, error) {
 		return nil, invalid("Invalid value %d for parameter 'max_results' supplied. It must be at most %d", *in.MaxResults, wire.MaxSearchResults)
 	}
 	limit, err := pageSize(in.MaxResults)
-	if err != nil {
+	if err := firstError(in.Filter.optional("filter"), in.PageToken.optional("page_token"), err); err != nil {
 		return nil, err
 	}
 	offset, err := pageOffset(in.PageToken.value)

@@ -14,7 +14,7 @@ import (
 //	           | identifier [ "NOT" ] "IN" "(" string { "," string } [ "," ] ")"
 //	           | identifier "IS" [ "NOT" ] "NULL"
 //	identifier = [ entity "." ] key
-//	operator   = "=" | "!=" | "<" | "<=" | ">" | ">=" | [ "NOT" ] "LIKE" | [ "NOT" ] "ILIKE"
+//	operator   = "=" | "!=" | "<" | "<=" | ">" | ">=" | [ "NOT" ] ( "LIKE" | "ILIKE" | "RLIKE" )
 //	value      = string | number
 //
 // An entity is metrics, params, tags, attributes, datasets or one of their
@@ -35,7 +35,7 @@ const (
 type clause struct {
 	entity string // one of the entities above
 	key    string
-	op     string // upper case: =, !=, <, <=, >, >=, LIKE, ILIKE, IN, NOT IN, IS NULL, IS NOT NULL
+	op     string // upper case: =, !=, <, <=, >, >=, LIKE, ILIKE, RLIKE, IN, NOT IN, IS NULL, IS NOT NULL
 	value  literal
 	list   []string // for IN and NOT IN
 }
@@ -60,6 +60,7 @@ type vocabulary struct {
 	registry   bool              // the searches of the registry have messages of their own
 	plain      bool              // bad clauses stand in messages without quotes
 	loose      bool              // attribute keys are checked by the caller (logged models)
+	regular    bool              // texts are compared with regular expressions, too (traces)
 	valid      string            // the entities, for the message about one that is none
 }
 
@@ -90,6 +91,13 @@ func experimentVocabulary() vocabulary {
 	}
 }
 
+// Bounds of a filter: SQLite takes no more conditions at once than a thousand, and
+// no more arguments than 32,766.
+const (
+	maxComparisons = 500
+	maxListed      = 30000
+)
+
 // parseFilter reads a filter. Parts that are neither a comparison nor AND are
 // all named in the error.
 func parseFilter(filter string, v vocabulary) ([]clause, error) {
@@ -99,6 +107,7 @@ func parseFilter(filter string, v vocabulary) ([]clause, error) {
 	p := parser{tokens: lex(filter), words: v}
 	var clauses []clause
 	var bad []string
+	listed := 0
 	for p.peek().kind != tokenEnd {
 		if p.word("AND") {
 			continue
@@ -112,6 +121,9 @@ func parseFilter(filter string, v vocabulary) ([]clause, error) {
 			continue
 		}
 		clauses = append(clauses, c)
+		if listed += len(c.list); len(clauses) > maxComparisons || listed > maxListed {
+			return nil, invalid("The filter is too long: at most %d comparisons and %d values in lists can be looked for at once.", maxComparisons, maxListed)
+		}
 	}
 	if len(bad) > 0 {
 		return nil, invalid("Invalid clause(s) in filter string: %s", strings.Join(bad, ", "))
@@ -150,6 +162,9 @@ func (p *parser) next() token {
 }
 
 func (t token) is(word string) bool { return t.kind == tokenName && strings.EqualFold(t.text, word) }
+
+// like tells whether the token is an operator that compares with a pattern.
+func (t token) like() bool { return t.is("LIKE") || t.is("ILIKE") || t.is("RLIKE") }
 
 // word consumes a keyword if it is next.
 func (p *parser) word(word string) bool {
@@ -202,7 +217,7 @@ func (p *parser) odd() string {
 		return p.literal().source
 	}
 	t := p.next()
-	if next := p.peek(); t.is("NOT") && (next.is("LIKE") || next.is("ILIKE") || next.is("NULL")) {
+	if next := p.peek(); t.is("NOT") && (next.like() || next.is("NULL")) {
 		p.at++
 		return t.text + next.space + next.text
 	}
@@ -247,13 +262,13 @@ func (p *parser) operator(n int) (op string, length int) {
 	switch {
 	case t.kind == tokenOp:
 		return t.text, 1
-	case t.is("LIKE") || t.is("ILIKE"):
+	case t.like():
 		return strings.ToUpper(t.text), 1
 	case t.is("IN") && p.ahead(n+1).kind == tokenOpen:
 		return "IN", 1
 	case t.is("NOT") && p.ahead(n+1).is("IN") && p.ahead(n+2).kind == tokenOpen:
 		return "NOT IN", 2
-	case t.is("NOT") && (p.ahead(n+1).is("LIKE") || p.ahead(n+1).is("ILIKE")):
+	case t.is("NOT") && p.ahead(n+1).like():
 		return "NOT " + strings.ToUpper(p.ahead(n+1).text), 2
 	case t.is("IS") && p.ahead(n+1).is("NULL"):
 		return "IS NULL", 2
@@ -352,6 +367,9 @@ func (v vocabulary) numericKey(c clause) bool {
 func (v vocabulary) checkRun(c clause) error {
 	numbers := []string{"!=", "<", "<=", "=", ">", ">="}
 	texts := []string{"!=", "=", "ILIKE", "LIKE"}
+	if v.regular {
+		texts = append(texts, "RLIKE")
+	}
 	numeric := v.numericKey(c)
 	valid := texts
 	switch {

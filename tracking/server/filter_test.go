@@ -210,3 +210,44 @@ func FuzzFilter(f *testing.F) {
 		}
 	})
 }
+
+// A filter that SQLite cannot take is refused, so that nobody sends it again.
+func TestFilterTooLong(t *testing.T) {
+	f := newFixture(t)
+	f.newRun(t)
+	search := func(comparisons, listed int) (int, string) {
+		parts := []string{"run_id IN (" + strings.Repeat("'x', ", listed-1) + "'x')"}
+		for range comparisons - 1 {
+			parts = append(parts, "params.`a` != '1'")
+		}
+		return f.request(t, "POST", api+"runs/search", m{"experiment_ids": []string{"0"}, "filter": strings.Join(parts, " AND ")})
+	}
+	if status, answer := search(maxComparisons, maxListed); status != 200 {
+		t.Errorf("as long as it may be: %d %.200s", status, answer)
+	}
+	for _, size := range [][2]int{{maxComparisons + 1, 1}, {1, maxListed + 1}} {
+		if status, answer := search(size[0], size[1]); status != 400 || !strings.Contains(answer, "The filter is too long") {
+			t.Errorf("%d comparisons, %d values: %d %.200s", size[0], size[1], status, answer)
+		}
+	}
+}
+
+// A filter that is no text is refused, and not taken for none.
+func TestFilterOfAnotherType(t *testing.T) {
+	f := newFixture(t)
+	for path, body := range map[string]m{
+		api + "runs/search":        {"experiment_ids": []string{"0"}},
+		api + "experiments/search": {"max_results": 1},
+		traces + "/search":         {},
+	} {
+		for field, text := range map[string]string{"filter": "Invalid value 5 for parameter 'filter' supplied:  Hint: Value was of type 'int'", "page_token": "'page_token'"} {
+			with := m{field: 5}
+			for k, v := range body {
+				with[k] = v
+			}
+			if status, answer := f.request(t, "POST", path, with); status != 400 || !strings.Contains(answer, text) {
+				t.Errorf("%s %v: %d %s", path, with, status, answer)
+			}
+		}
+	}
+}

@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"math"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -30,7 +32,9 @@ func (t *text) UnmarshalJSON(data []byte) error {
 		return nil
 	}
 	t.set = true
-	if json.Unmarshal(data, &t.value) != nil {
+	if word, ok := bare(data); ok {
+		t.raw = word
+	} else if json.Unmarshal(data, &t.value) != nil {
 		t.raw = string(data)
 	}
 	return nil
@@ -49,6 +53,10 @@ func (i *integer) UnmarshalJSON(data []byte) error {
 		return nil
 	}
 	i.set = true
+	if word, ok := bare(data); ok {
+		i.raw = word
+		return nil
+	}
 	var v wire.Int
 	if err := v.UnmarshalJSON(data); err == nil {
 		i.value = int64(v)
@@ -63,9 +71,6 @@ type number struct {
 	value float64
 	set   bool
 	raw   string
-	// odd marks a bare NaN or Infinity, which is not JSON: the real server
-	// takes the point but drops its value, time and step.
-	odd bool
 }
 
 func (n *number) UnmarshalJSON(data []byte) error {
@@ -73,12 +78,13 @@ func (n *number) UnmarshalJSON(data []byte) error {
 		return nil
 	}
 	n.set = true
+	if word, ok := bare(data); ok {
+		data = []byte(word)
+	}
 	var v wire.Float
 	switch err := v.UnmarshalJSON(data); {
 	case isBool(data):
 		n.value = map[string]float64{"true": 1}[string(data)]
-	case bytes.HasPrefix(data, []byte(`"`+bareMark)):
-		n.odd = true
 	case err != nil || string(data) == `""`:
 		n.raw = string(data)
 	default:
@@ -105,7 +111,7 @@ func wrongType(param, raw string) error {
 		kind = "dict"
 	case raw == "true" || raw == "false":
 		kind = "bool"
-	case strings.ContainsAny(raw, ".eE"):
+	case strings.ContainsAny(raw, ".eE") || slices.Contains(nonFinite(), raw):
 		kind = "float"
 	}
 	return invalid("Invalid value %s for parameter '%s' supplied:  Hint: Value was of type '%s'.%s", raw, param, kind, seeDocs)
@@ -116,6 +122,14 @@ func (t text) optional(param string) error {
 		return wrongType(param, t.raw)
 	}
 	return nil
+}
+
+// orJSON gives the text, or the JSON of what stands in its place.
+func (t text) orJSON() string {
+	if t.raw != "" {
+		return t.raw
+	}
+	return t.value
 }
 
 func (t text) required(param string) error {
@@ -195,13 +209,12 @@ func decode(r *http.Request, v any) error {
 	if err := json.Unmarshal(quoteNonFinite(data), v); err != nil {
 		if wrong, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
 			var fields map[string]json.RawMessage
-			kind := map[string]string{"object": "dict", "array": "list"}[wrong.Value]
-			if kind != "" && json.Unmarshal(data, &fields) == nil && fields[wrong.Field] != nil {
+			if json.Unmarshal(data, &fields) == nil && fields[wrong.Field] != nil {
 				var compact bytes.Buffer
 				if err := json.Compact(&compact, fields[wrong.Field]); err != nil {
 					return err
 				}
-				return invalid("Invalid value %s for parameter '%s' supplied:  Hint: Value was of type '%s'.%s", compact.String(), wrong.Field, kind, seeDocs)
+				return wrongType(wrong.Field, compact.String())
 			}
 			return refuse("BAD_REQUEST", "The request body is not the JSON object that this call takes: %s at '%s'", wrong.Value, wrong.Field)
 		}
@@ -210,8 +223,21 @@ func decode(r *http.Request, v any) error {
 	return nil
 }
 
-// bareMark begins the string that stands for a bare NaN or Infinity.
-const bareMark = "bare "
+// nonFinite are the words that Python writes into JSON, which does not have them.
+func nonFinite() []string { return []string{"NaN", "Infinity", "-Infinity"} }
+
+// markBare makes one of these words into a string that reads as the word, and is
+// told from a string that was one by its first letter, which nobody escapes.
+func markBare(word string) string { return fmt.Sprintf(`"\u%04x%s"`, word[0], word[1:]) }
+
+// bare gives the word that markBare has marked.
+func bare(data []byte) (word string, ok bool) {
+	i := slices.IndexFunc(nonFinite(), func(word string) bool { return string(data) == markBare(word) })
+	if i < 0 {
+		return "", false
+	}
+	return nonFinite()[i], true
+}
 
 // quoteNonFinite makes NaN, Infinity and -Infinity outside of strings into
 // marked strings.
@@ -231,13 +257,13 @@ func quoteNonFinite(data []byte) []byte {
 			continue
 		}
 		word := ""
-		for _, w := range []string{"NaN", "Infinity", "-Infinity"} {
+		for _, w := range nonFinite() {
 			if bytes.HasPrefix(data[i:], []byte(w)) {
 				word = w
 			}
 		}
 		if word != "" {
-			out = append(out, `"`+bareMark+word+`"`...)
+			out = append(out, markBare(word)...)
 			i += len(word) - 1
 			continue
 		}

@@ -147,7 +147,7 @@ func (s *runSearch) page(ctx context.Context, tx *sql.Tx, limit, offset int) ([]
 
 func (s *Server) search(ctx context.Context, in runQuery) (*runPage, error) {
 	limit, err := pageSize(in.MaxResults)
-	if err != nil {
+	if err := firstError(in.Filter.optional("filter"), in.PageToken.optional("page_token"), err); err != nil {
 		return nil, err
 	}
 	offset, err := pageOffset(in.PageToken.value)

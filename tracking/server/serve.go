@@ -15,8 +15,11 @@ import (
 // stalledBody.
 const (
 	headerTime = 10 * time.Second
-	idleTime   = 2 * time.Minute
-	maxHeader  = 64 << 10
+	// idleTime is how long an idle connection stays open: less than the two
+	// minutes that MLflow's client waits at most before it tries again, which
+	// would else send on a connection that is being closed.
+	idleTime  = 100 * time.Second
+	maxHeader = 64 << 10
 	// drainTime is how long requests in flight may take after the end.
 	drainTime = 5 * time.Second
 	// stallTime is how long a body may stand still in either direction, where

@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -224,6 +225,57 @@ func TestContentType(t *testing.T) {
 		if ok := text == ""; ok != (w.Code == 200) || !strings.Contains(w.Body.String(), text) {
 			t.Errorf("Content-Type %q: %d %s", header, w.Code, w.Body)
 		}
+	}
+}
+
+// What a real server takes and loses in a log-batch is refused or kept.
+func TestBatchLosesNothing(t *testing.T) {
+	f := newFixture(t)
+	id := f.newRun(t)
+	send := func(call, fields string) (int, string) {
+		req := httptest.NewRequest("POST", api+"runs/"+call, strings.NewReader(fmt.Sprintf(`{"run_id": %q, %s}`, id, fields)))
+		req.Host = "localhost"
+		req.Header.Set("Content-Type", "application/json")
+		w := httptest.NewRecorder()
+		f.ServeHTTP(w, req)
+		return w.Code, w.Body.String()
+	}
+	for _, c := range []struct {
+		call, fields string
+		status       int
+		text         string
+	}{
+		{"log-batch", `"metrics": [{"key": "a", "value": "abc", "timestamp": 5}, {"key": "b", "value": 1, "timestamp": 5}]`, 400, `Invalid value \"abc\" for parameter 'metrics[0].value'`},
+		{"log-batch", `"metrics": [{"key": "a", "value": 1, "timestamp": "abc"}]`, 400, "'metrics[0].timestamp'"},
+		{"log-batch", `"metrics": [{"key": "a", "value": 1, "timestamp": NaN}]`, 400, "Invalid value NaN for parameter 'metrics[0].timestamp' supplied:  Hint: Value was of type 'float'"},
+		{"log-batch", `"metrics": [{"key": NaN, "value": 1, "timestamp": 1}]`, 400, "Invalid value NaN for parameter 'metrics[0].key'"},
+		{"log-batch", `"metrics": "x"`, 400, `Invalid value \"x\" for parameter 'metrics' supplied:  Hint: Value was of type 'str'`},
+		{"log-batch", `"metrics": [{"key": "nan", "value": NaN, "timestamp": 5, "step": 3}, {"key": "inf", "value": -Infinity, "timestamp": 5, "step": 3}, {"key": "after", "value": true, "timestamp": 5}]`, 200, "{}"},
+		{"log-metric", `"key": "one", "value": NaN, "timestamp": 5, "step": 3`, 200, "{}"},
+		{"log-parameter", `"key": "p", "value": NaN`, 400, "Invalid value NaN for parameter 'value' supplied:  Hint: Value was of type 'float'"},
+		{"set-tag", `"key": "p", "value": Infinity`, 400, "Invalid value Infinity for parameter 'value'"},
+		{"log-batch", `"params": [{"key": "n", "value": 5}, {"key": "nan", "value": NaN}, {"key": "text", "value": "NaN"}, {"key": "none", "value": null}], "tags": [{"key": "b", "value": true}]`, 200, "{}"},
+	} {
+		if status, answer := send(c.call, c.fields); status != c.status || !strings.Contains(answer, c.text) {
+			t.Errorf("%s %s: %d %s, want %d %s", c.call, c.fields, status, answer, c.status, c.text)
+		}
+	}
+	data := f.run(t, id).Data
+	var got []string
+	for _, m := range data.Metrics {
+		got = append(got, fmt.Sprint(m.Key, "=", float64(m.Value), "@", m.Step))
+	}
+	for _, p := range data.Params {
+		got = append(got, p.Key+"="+p.Value)
+	}
+	for _, tag := range data.Tags {
+		if tag.Key == "b" {
+			got = append(got, "tag="+tag.Value)
+		}
+	}
+	slices.Sort(got)
+	if want := "after=1@0 inf=-1.7976931348623157e+308@3 n=5 nan=NaN nan=NaN@3 none= one=NaN@3 tag=true text=NaN"; strings.Join(got, " ") != want {
+		t.Errorf("stored %s\nwant   %s", strings.Join(got, " "), want)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net/url"
 	"os"
@@ -257,6 +258,32 @@ func (s *store) close() error {
 		s.writer = nil
 	}
 	return errors.Join(problems...)
+}
+
+// CheckFile refuses a path that cannot be a tracking database: a folder, or a
+// file that is no SQLite database (errs.ProjectFile). One that is not there, or
+// is empty, will be made. It does not wait for other programs and reads 16 bytes.
+func CheckFile(path string) error {
+	if exists, err := hasContent(path); err != nil || !exists {
+		return err
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	const header = "SQLite format 3\x00" // https://www.sqlite.org/fileformat.html
+	begin := make([]byte, len(header))
+	n, err := io.ReadFull(f, begin)
+	switch {
+	case n == 0: // all of it is in the log beside it
+		return nil
+	case err != nil && !errors.Is(err, io.ErrUnexpectedEOF):
+		return err
+	case string(begin[:n]) != header:
+		return errs.Hint(errs.New(errs.ProjectFile, "%s is not an SQLite database", path), "name the file of the runs: --backend-store-uri sqlite:///mlflow.db")
+	}
+	return nil
 }
 
 // hasContent tells whether the file exists and is not empty. SQLite creates an

@@ -12,6 +12,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"ctrx/tracking/wire"
 )
 
 // Clauses of a search over traces that look at what belongs to a trace:
@@ -62,13 +64,9 @@ func (q *query) ofRun(c clause, columns traceColumns) {
 
 // checkTraceClause is check for spans and assessments.
 func checkTraceClause(c clause) error {
-	valid := []string{"!=", "=", "ILIKE", "IN", "LIKE", "NOT IN"}
-	if c.entity != entitySpan {
+	valid := []string{"!=", "=", "ILIKE", "IN", "LIKE", "NOT IN", "RLIKE"}
+	if c.entity != entitySpan { // RLIKE, which a real server has here, too, is refused
 		valid = []string{"!=", "<", "<=", "=", ">", ">=", "ILIKE", "IS NOT NULL", "IS NULL", "LIKE"}
-	}
-	named := valid
-	if c.entity == entitySpan { // a real server lists one more, which SQLite has only with Python
-		named = []string{"!=", "=", "ILIKE", "IN", "LIKE", "NOT IN", "RLIKE"}
 	}
 	switch {
 	case c.entity != entitySpan && c.value.group:
@@ -76,7 +74,7 @@ func checkTraceClause(c clause) error {
 	case c.key == "":
 		return invalid("The name of a %s cannot be empty", c.entity)
 	case !slices.Contains(valid, c.op):
-		return invalid("%s.%s comparator '%s' not one of '{'%s'}'", c.entity, c.key, c.op, strings.Join(named, "', '"))
+		return invalid("%s.%s comparator '%s' not one of '{'%s'}'", c.entity, c.key, c.op, strings.Join(valid, "', '"))
 	case c.list != nil || strings.HasPrefix(c.op, "IS "):
 		return nil
 	case strings.ContainsAny(c.op, "<>"):
@@ -86,6 +84,9 @@ func checkTraceClause(c clause) error {
 		}
 	case c.value.group || !c.value.quoted && !c.value.number && c.entity == entitySpan:
 		return invalid("Expected a quoted string value for %s (e.g. 'my-value'). Got value %s", c.entity, c.value.text)
+	case c.op == "RLIKE":
+		_, err := c.expression()
+		return err
 	}
 	return nil
 }
@@ -165,8 +166,59 @@ func (c clause) meets(value string) bool {
 		return like(c.value.text, value)
 	case "ILIKE":
 		return like(strings.ToLower(c.value.text), strings.ToLower(value))
+	case "RLIKE":
+		re, err := c.expression() // the check of the clause has compiled it before
+		return err == nil && re.MatchString(value)
 	}
 	return false
+}
+
+// expression compiles the pattern of RLIKE, which matches anywhere in a value
+// unless it has anchors. A real server takes Python's patterns, and finds nothing
+// with one that is wrong; here it is refused, and so is what Go does not have:
+// looking ahead or behind, and references to groups.
+func (c clause) expression() (*regexp.Regexp, error) {
+	re, err := regexp.Compile(c.value.text)
+	if err != nil {
+		return nil, invalid("The pattern of RLIKE in %s.%s is not a regular expression that this server takes (Go's syntax, without look-around and back references): %v", c.entity, c.key, err)
+	}
+	return re, nil
+}
+
+// regular appends a condition that a value of a trace matches a pattern. SQLite
+// has no regular expressions: the different values within the experiments are
+// looked at here, and those that match are asked for.
+func (q *query) regular(ctx context.Context, tx *sql.Tx, value string, args []any, within query, c clause) error {
+	if c.key == "prompt" {
+		return invalid("Invalid comparator 'RLIKE' for prompts filter. Only '=' is supported with format: prompt = \"name/version\"")
+	}
+	re, err := c.expression()
+	if err != nil {
+		return err
+	}
+	rows, err := tx.QueryContext(ctx, "SELECT DISTINCT "+value+within.text, slices.Concat(args, within.args)...)
+	if err != nil {
+		return err
+	}
+	matching := []string{}
+	for rows.Next() {
+		var v sql.NullString
+		if err := rows.Scan(&v); err != nil {
+			return errors.Join(err, rows.Close())
+		}
+		if v.Valid && re.MatchString(v.String) {
+			matching = append(matching, v.String)
+		}
+	}
+	if err := errors.Join(rows.Err(), rows.Close()); err != nil {
+		return err
+	}
+	list, err := wire.Marshal(matching)
+	if err != nil {
+		return err
+	}
+	q.add(" AND "+value+" IN (SELECT value FROM json_each(?))", append(slices.Clone(args), string(list))...)
+	return nil
 }
 
 // like matches a pattern of SQL's LIKE.

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"database/sql"
 	"net/http"
 	"slices"
@@ -35,6 +36,7 @@ func traceVocabulary() vocabulary {
 		numeric:    []string{"end_time", "end_time_ms", "execution_time", "execution_time_ms", "timestamp", "timestamp_ms"},
 		lists:      []string{"client_request_id", "name", "request_id", "run_id", "status", "trace_id"},
 		nullable:   []string{entityTag, entityMetadata, entityFeedback, entityExpectation},
+		regular:    true,
 		valid:      "{'attribute', 'attributes', 'expectation', 'feedback', 'issue', 'metadata', 'request_metadata', 'span', 'tag', 'tags', 'trace'}",
 	}
 }
@@ -92,19 +94,13 @@ type traceQuery struct {
 	PageToken  text     `json:"page_token"`
 }
 
-// sql makes the query of the ids of the traces, in order. Clauses about spans are
-// given back: the spans are no part of the database.
-func (in traceQuery) sql(columns traceColumns) (q query, spans []clause, err error) {
-	words := traceVocabulary()
-	clauses, err := parseFilter(in.Filter.value, words)
-	if err != nil {
-		return query{}, nil, err
-	}
-	q = query{text: "SELECT t.request_id FROM trace_info t WHERE t.experiment_id IN ("}
+// within is the end of a SELECT over the traces t of the experiments.
+func (in traceQuery) within() (query, error) {
+	q := query{text: " FROM trace_info t WHERE t.experiment_id IN ("}
 	for i, l := range in.Locations {
 		id, err := parseExperimentID(l.Experiment.ID)
 		if err != nil {
-			return q, nil, err
+			return q, err
 		}
 		if i > 0 {
 			q.add(", ")
@@ -112,6 +108,23 @@ func (in traceQuery) sql(columns traceColumns) (q query, spans []clause, err err
 		q.add("?", id)
 	}
 	q.add(")")
+	return q, nil
+}
+
+// sql makes the query of the ids of the traces, in order. Clauses about spans are
+// given back: the spans are no part of the database.
+func (in traceQuery) sql(ctx context.Context, tx *sql.Tx, columns traceColumns) (q query, spans []clause, err error) {
+	words := traceVocabulary()
+	clauses, err := parseFilter(in.Filter.value, words)
+	if err != nil {
+		return query{}, nil, err
+	}
+	within, err := in.within()
+	if err != nil {
+		return q, nil, err
+	}
+	q = query{text: "SELECT t.request_id"}
+	q.add(within.text, within.args...)
 	for _, c := range clauses {
 		if c.entity == entityAttribute && c.key == "text" {
 			c.entity, c.key = entitySpan, "content"
@@ -133,6 +146,12 @@ func (in traceQuery) sql(columns traceColumns) (q query, spans []clause, err err
 			continue
 		}
 		value, args := traceValue(c.entity, c.key, columns)
+		if c.op == "RLIKE" {
+			if err := q.regular(ctx, tx, value, args, within, c); err != nil {
+				return q, nil, err
+			}
+			continue
+		}
 		q.args = append(q.args, args...)
 		q.add(" AND ")
 		if strings.HasPrefix(c.op, "IS ") {
@@ -141,11 +160,16 @@ func (in traceQuery) sql(columns traceColumns) (q query, spans []clause, err err
 		}
 		q.compare(value, c)
 	}
+	return q, spans, in.order(&q, words, columns)
+}
+
+// order appends how the traces are sorted: without anything, the newest first.
+func (in traceQuery) order(q *query, words vocabulary, columns traceColumns) error {
 	var sorting []string
 	for _, s := range in.OrderBy {
 		o, err := parseOrder(s, words, append(words.attributes, words.hidden...))
 		if err != nil {
-			return q, nil, err
+			return err
 		}
 		value, args := traceValue(o.entity, o.key, columns)
 		q.args = append(q.args, args...)
@@ -156,12 +180,15 @@ func (in traceQuery) sql(columns traceColumns) (q query, spans []clause, err err
 		sorting = append(sorting, "t.timestamp_ms DESC")
 	}
 	q.add(" ORDER BY " + strings.Join(append(sorting, "t.request_id ASC"), ", "))
-	return q, spans, nil
+	return nil
 }
 
 func (s *Server) searchTraces(r *http.Request) (any, error) {
 	var in traceQuery
 	if err := decode(r, &in); err != nil {
+		return nil, err
+	}
+	if err := firstError(in.Filter.optional("filter"), in.PageToken.optional("page_token")); err != nil {
 		return nil, err
 	}
 	limit := defaultTraces
@@ -185,7 +212,7 @@ func (s *Server) searchTraces(r *http.Request) (any, error) {
 		if err != nil {
 			return err
 		}
-		q, spans, err := in.sql(columns)
+		q, spans, err := in.sql(ctx, tx, columns)
 		if err != nil {
 			return err
 		}

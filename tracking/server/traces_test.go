@@ -70,6 +70,8 @@ func checkTraces(t *testing.T, f fixture) {
 		{"attributes.name = 'outer'", "", "1"}, {"tags.`mlflow.traceName` LIKE 'inn%'", "", "2"}, {"tag.team IS NULL", "", "3 2"}, {"tags.team = 'red' AND trace.run_id = 'r1'", "", "1"},
 		{"metadata.`mlflow.trace.session` = 's1'", "", "1"}, {"timestamp_ms > 1767225602000", "", "3 2"}, {"end_time <= 1767225602700", "", "2 1"}, {"execution_time_ms >= 200", "", "3 2"},
 		{"client_request_id IN ('c1', 'c2')", "", "2 1"}, {"name NOT IN ('outer')", "", "2"},
+		{"name RLIKE 'n?er$'", "", "2 1"}, {"tags.team rlike '^r.d' AND name RLIKE '^(outer|x)$'", "", "1"}, {"tags.team RLIKE ''", "", "1"}, {"metadata.`mlflow.trace.session` RLIKE 's[0-9]'", "", "1"},
+		{"run_id RLIKE '[^a-q]1'", "", "1"}, {"status RLIKE 'R' AND client_request_id RLIKE '[23]'", "", "2"}, {"tags.team RLIKE 'RED'", "", ""}, {"tags.team RLIKE '(?i)RED'", "", "1"},
 	} {
 		var order []string
 		if c.order != "" {
@@ -135,6 +137,7 @@ func checkAssessments(t *testing.T, f fixture, call func(method, path string, bo
 		"feedback.score IS NOT NULL": "1", "expectation.answer = '42'": "2", "expectation.answer LIKE '%4%'": "2", "feedback.answer = '42'": "", "run_id = '" + run + "'": "2 1",
 		"attributes.run_id = 'r1'": "1", "span.name = 'call'": "2", "span.type IN ('LLM', 'TOOL') AND span.name = 'x'": "2", "span.status = 'OK'": "2", "span.attributes.color ILIKE 'RE%'": "2",
 		"span.attributes.n = '5'": "2", "span.attributes.color != 'red'": "", "span.content LIKE '%LLM%'": "2", "span.name = 'none'": "",
+		"span.name RLIKE '^ca' AND span.type RLIKE 'L{2}'": "2", "span.attributes.color RLIKE '^e'": "",
 	} {
 		if got := find(filter); got != want {
 			t.Errorf("%q finds %q, want %q", filter, got, want)
@@ -185,6 +188,13 @@ func checkTraceRefusals(t *testing.T, f fixture) {
 		{"POST", traces, m{"trace": m{"trace_info": m{}}}, 400, "trace_id"},
 		{"POST", traces + "/search", m{"filter": "foo.bar = 'x'"}, 400, "Invalid entity type 'foo'. Valid values are {'attribute'"},
 		{"POST", traces + "/search", m{"max_results": 501}, 400, "max_results"},
+		{"POST", traces + "/search", m{"filter": "tags.team RLIKE 'a(?=b)'"}, 400, "The pattern of RLIKE in tag.team"},
+		{"POST", traces + "/search", m{"filter": "span.name RLIKE '('"}, 400, "The pattern of RLIKE in span.name"},
+		{"POST", traces + "/search", m{"filter": "tags.team NOT RLIKE 'a'"}, 400, "Invalid comparator 'NOT RLIKE' not one of"},
+		{"POST", traces + "/search", m{"filter": "tags.team RLIKE 5"}, 400, "Expected a quoted string value for tag"},
+		{"POST", traces + "/search", m{"filter": "timestamp_ms RLIKE 5"}, 400, "Invalid comparator 'RLIKE'"},
+		{"POST", traces + "/search", m{"filter": "prompt RLIKE 'a/1'"}, 400, "Only '=' is supported"},
+		{"POST", api + "runs/search", m{"experiment_ids": []string{"0"}, "filter": "tags.team RLIKE 'a'"}, 400, "Invalid comparator 'RLIKE' not one of"},
 		{"POST", traces + "/delete-traces", m{"experiment_id": "0"}, 400, "must be specified"},
 		{"POST", traces + "/delete-traces", m{"experiment_id": "0", "request_ids": []string{"x"}, "max_traces": 1}, 400, "can't be specified"},
 		{"POST", "/v1/traces", "x", 501, "REST OTLP span logging is not supported"}, // clients look for these words

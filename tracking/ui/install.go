@@ -130,7 +130,7 @@ func sweep(cache string) error {
 func extract(ctx context.Context, wheel, dir string) (version string, files int, err error) {
 	z, err := zip.OpenReader(wheel)
 	if errors.Is(err, fs.ErrNotExist) {
-		return "", 0, errs.New(errs.NotFound, "there is no wheel %s", wheel)
+		return "", 0, errs.Hint(errs.New(errs.NotFound, "there is no wheel %s", wheel), "pip download --no-deps mlflow==%s", Version)
 	}
 	if err != nil {
 		return "", 0, errs.New(errs.DataCorrupt, "%s is no wheel: %w", wheel, err)

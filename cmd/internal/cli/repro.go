@@ -113,7 +113,7 @@ func (a *app) printRun(p *pipeline.Project, o *experiment.Outcome) {
 	a.printf("\nMLflow run %s (%s) of experiment '%s'\n", t.RunID, strings.ToLower(string(t.Status)), t.Experiment)
 	switch {
 	case t.Spooled:
-		a.printf("The tracking server did not answer; the run is kept on disk. Send it later: ctrx tracking sync\n")
+		a.printf("The tracking server did not take all of it; it is kept on disk. Send it later: ctrx tracking sync\n")
 	case t.URL == "":
 		enter := ""
 		if p.Dir != "." {

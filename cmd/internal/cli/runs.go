@@ -86,6 +86,10 @@ func (a *app) runsListCommand() *cobra.Command {
 				if asJSON {
 					return a.printJSON(runsJSON(runs))
 				}
+				if len(runs) == 0 && q.Filter != "" {
+					a.printf("No run matches the filter.\n")
+					return nil
+				}
 				a.printRuns(runs, md)
 				return nil
 			})
@@ -119,7 +123,7 @@ func runsOf(ctx context.Context, client runStore, q tracking.RunQuery) ([]tracki
 func (a *app) printRuns(runs []tracking.RunRecord, md bool) {
 	rows := [][]string{{"Run", "Name", "Status", "Started", "Duration", "Metrics"}}
 	for _, r := range runs {
-		rows = append(rows, []string{r.ID[:8], r.Name, string(r.Status), r.StartTime.Local().Format("2006-01-02 15:04"), durationOf(r), metricsText(r)})
+		rows = append(rows, []string{r.ID[:8], cell(r.Name, md), string(r.Status), startOf(r, "2006-01-02 15:04"), durationOf(r), cell(metricsText(r), md)})
 	}
 	if len(runs) == 0 {
 		a.printf("No runs yet. Make one: ctrx exp run\n")
@@ -132,8 +136,16 @@ func (a *app) printRuns(runs []tracking.RunRecord, md bool) {
 	a.printf("%s", a.table(rows))
 }
 
+// startOf is when a run began; other programs may not have said it.
+func startOf(r tracking.RunRecord, layout string) string {
+	if r.StartTime.IsZero() {
+		return "-"
+	}
+	return r.StartTime.Local().Format(layout)
+}
+
 func durationOf(r tracking.RunRecord) string {
-	if r.EndTime.IsZero() {
+	if r.StartTime.IsZero() || r.EndTime.IsZero() {
 		return "-"
 	}
 	return r.EndTime.Sub(r.StartTime).Round(100 * time.Millisecond).String()
@@ -210,7 +222,7 @@ func (a *app) onRuns(ctx context.Context, names []string, f func(*pipeline.Proje
 func (a *app) printRunRecord(r tracking.RunRecord) {
 	rows := [][]string{
 		{"Run", r.ID}, {"Name", r.Name}, {"Status", string(r.Status)}, {"User", r.User},
-		{"Started", r.StartTime.Local().Format(time.DateTime)}, {"Duration", durationOf(r)}, {"Artifacts", r.ArtifactURI},
+		{"Started", startOf(r, time.DateTime)}, {"Duration", durationOf(r)}, {"Artifacts", r.ArtifactURI},
 	}
 	a.printf("%s", a.table(rows))
 	section := func(title string, pairs [][]string) {
@@ -241,7 +253,7 @@ func (a *app) printRunRecord(r tracking.RunRecord) {
 
 // shorten keeps a table readable; --json has the whole value.
 func shorten(s string) string {
-	s = strings.ReplaceAll(s, "\n", " ")
+	s = oneLine(s)
 	if r := []rune(s); len(r) > 80 {
 		return string(r[:77]) + "..."
 	}
@@ -255,7 +267,7 @@ type runJSON struct {
 	Name       string            `json:"name"`
 	Status     string            `json:"status"`
 	User       string            `json:"user"`
-	Start      time.Time         `json:"start_time"`
+	Start      *time.Time        `json:"start_time"`
 	End        *time.Time        `json:"end_time"`
 	Artifacts  string            `json:"artifact_uri"`
 	Metrics    map[string]any    `json:"metrics"`
@@ -276,11 +288,14 @@ func runsJSON(runs []tracking.RunRecord) []runJSON {
 	out := []runJSON{}
 	for _, r := range runs {
 		j := runJSON{
-			ID: r.ID, Experiment: r.ExperimentID, Name: r.Name, Status: string(r.Status), User: r.User, Start: r.StartTime,
+			ID: r.ID, Experiment: r.ExperimentID, Name: r.Name, Status: string(r.Status), User: r.User,
 			Artifacts: r.ArtifactURI, Metrics: map[string]any{}, Params: map[string]string{}, Tags: map[string]string{}, Data: []datasetJSON{},
 		}
 		for _, d := range r.Datasets {
 			j.Data = append(j.Data, datasetJSON{d.Name, d.Digest, d.SourceType, d.Source, d.Context})
+		}
+		if !r.StartTime.IsZero() {
+			j.Start = &r.StartTime
 		}
 		if !r.EndTime.IsZero() {
 			j.End = &r.EndTime

@@ -63,7 +63,7 @@ func (a *app) printComparison(runs []tracking.RunRecord, rows []experiment.RunRo
 	}
 	t := report.Table{Header: []string{"", "Key"}}
 	for _, r := range runs {
-		t.Header = append(t.Header, r.Name+" ("+r.ID[:8]+")")
+		t.Header = append(t.Header, cell(r.Name, o.md)+" ("+r.ID[:8]+")")
 	}
 	withChange := len(runs) == 2
 	if withChange {
@@ -71,12 +71,12 @@ func (a *app) printComparison(runs []tracking.RunRecord, rows []experiment.RunRo
 	}
 	section := ""
 	for _, row := range rows {
-		cells := []string{"", row.Key}
+		cells := []string{"", cell(row.Key, o.md)}
 		if row.Section != section || o.md {
 			section, cells[0] = row.Section, row.Section
 		}
 		for _, v := range row.Values {
-			cells = append(cells, cellOf(v))
+			cells = append(cells, cell(cellOf(v), o.md))
 		}
 		if withChange {
 			cells = append(cells, changeOf(row))
