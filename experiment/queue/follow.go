@@ -145,7 +145,8 @@ func (t *tail) close() {
 
 // RunAll starts workers, writes the output of all waiting and running tasks to
 // w one after the other, and gives them as they ended. Workers that die are
-// replaced. When ctx ends, the runs go on.
+// replaced. What is queued after its return is not begun by the workers of this
+// call. When ctx ends, the runs go on.
 func (q *Queue) RunAll(ctx context.Context, o StartOptions, w io.Writer) ([]Task, error) {
 	tasks, err := q.Tasks(ctx)
 	if err != nil {
@@ -169,10 +170,10 @@ func (q *Queue) RunAll(ctx context.Context, o StartOptions, w io.Writer) ([]Task
 			return tasks, err
 		}
 		if watch.stopped {
-			break
+			return tasks, nil
 		}
 	}
-	return tasks, nil
+	return tasks, watch.rest(ctx)
 }
 
 func boolInt(b bool) int {
@@ -204,6 +205,35 @@ func (w *watch) await(ctx context.Context, t Task, to io.Writer) (Task, error) {
 			return now, err
 		}
 	}
+}
+
+// restTime bounds how long workers without work are waited for.
+const restTime = 10 * time.Second
+
+// rest waits until the workers have seen that nothing is left to do and have
+// ended. Where more was queued meanwhile, or the queue is paused, they stay.
+func (w *watch) rest(ctx context.Context) error {
+	for deadline := w.now().Add(restTime); w.now().Before(deadline) && !w.Paused(); {
+		slots, err := w.slotsAtWork()
+		if err != nil || len(slots) == 0 {
+			return err
+		}
+		tasks, err := w.Tasks(ctx)
+		if err != nil {
+			return err
+		}
+		if slices.ContainsFunc(tasks, func(t Task) bool {
+			return t.ID != "" && t.Executor != InTemp && t.State != Success && t.State != Failed
+		}) {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+	return nil
 }
 
 // errLook ends following for a moment.
