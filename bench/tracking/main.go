@@ -60,12 +60,21 @@ func run(ctx context.Context, runs, many int) error {
 	if out, err := exec.CommandContext(ctx, "go", "build", "-o", program, "./cmd/ctrx").CombinedOutput(); err != nil {
 		return fmt.Errorf("build ctrx: %w\n%s", err, out)
 	}
+	if err := calls(ctx, program, tmp, runs); err != nil || many == 0 {
+		return err
+	}
+	return searches(ctx, program, filepath.Join(tmp, "many"), many)
+}
+
+// calls measures call by call, one server after the other.
+func calls(ctx context.Context, program, tmp string, runs int) error {
 	var both []*contender
 	for _, name := range []string{"ctrx", "mlflow"} {
 		c, err := start(ctx, name, program, filepath.Join(tmp, name))
 		if err != nil {
 			return err
 		}
+		defer c.stop()
 		if err := c.measure(ctx, runs); err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
@@ -74,13 +83,7 @@ func run(ctx context.Context, runs, many int) error {
 	table(both)
 	fmt.Printf("\nstart to ready: ctrx %v, mlflow %v; resident after the bench: ctrx %s, mlflow %s\n",
 		both[0].ready.Round(time.Millisecond), both[1].ready.Round(time.Millisecond), both[0].memory(), both[1].memory())
-	for _, c := range both {
-		c.stop()
-	}
-	if many == 0 {
-		return nil
-	}
-	return searches(ctx, program, filepath.Join(tmp, "many"), many)
+	return nil
 }
 
 // start runs a server in a folder of its own and waits until it answers.
@@ -117,12 +120,14 @@ func start(ctx context.Context, name, program, dir string) (*contender, error) {
 			return c, nil
 		}
 		if time.Since(begin) > 2*time.Minute || ctx.Err() != nil {
+			c.stop()
 			return nil, fmt.Errorf("%s does not start: %w", name, err)
 		}
 		time.Sleep(2 * time.Millisecond)
 	}
 }
 
+// stop ends the server. Ending it twice does no harm.
 func (c *contender) stop() {
 	_ = c.cmd.Process.Signal(os.Interrupt)
 	_ = c.cmd.Wait()
@@ -318,6 +323,7 @@ func searches(ctx context.Context, program, dir string, many int) error {
 	if err != nil {
 		return err
 	}
+	defer own.stop()
 	const batch = 50
 	for i := 0; i < many; i += batch {
 		if err := own.fill(ctx, i, min(batch, many-i)); err != nil {
@@ -358,6 +364,7 @@ func searches(ctx context.Context, program, dir string, many int) error {
 	if err != nil {
 		return err
 	}
+	defer other.stop()
 	if err := ask(other, 1); err != nil { // minutes each
 		return err
 	}
