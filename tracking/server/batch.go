@@ -64,6 +64,9 @@ func (m metricIn) required(prefix string) error {
 // metric checks the values; prefix is "" or "metrics[i].", it names the field.
 func (m metricIn) metric(prefix string) (wire.Metric, error) {
 	out := wire.Metric{Key: m.Key.value, Value: wire.Float(m.Value.value), Timestamp: wire.Int(m.Timestamp.value), Step: wire.Int(m.Step.value)}
+	if m.Value.odd {
+		out.Value, out.Timestamp, out.Step = 0, 0, 0
+	}
 	if err := checkKey(prefix+"name", "Metric name", out.Key); err != nil {
 		return out, err
 	}
@@ -110,12 +113,11 @@ func (s *Server) logBatch(r *http.Request) (any, error) {
 	return s.logToRun(r.Context(), id, b, false)
 }
 
-// checkBatch checks a log-batch. Where a real server answers 200 and loses what
-// was sent, this one does not follow it: a metric's value, time or step of another
-// type ("abc"), after which that server drops the rest of the batch, is refused
-// as it is by log-metric; a bare NaN or Infinity, for which it stores 0 at step 0,
-// is stored as it is; and of a parameter or tag whose value is no text (5, true),
-// for which it stores an empty one, the JSON is stored.
+// checkBatch checks a log-batch. In two cases in which a real server answers 200
+// and loses what was sent, this one does not follow it: a metric's value, time or
+// step of another type ("abc"), after which that server drops the rest of the
+// batch, is refused as it is by log-metric; and of a parameter or tag whose value
+// is no text (5, true), for which it stores an empty one, the JSON is stored.
 func checkBatch(metrics []metricIn, params, tags []keyValue) (batch, error) {
 	var b batch
 	for i, m := range metrics {

@@ -71,6 +71,9 @@ type number struct {
 	value float64
 	set   bool
 	raw   string
+	// odd marks a bare NaN or Infinity, which is not JSON: the real server
+	// takes the point but drops its value, time and step.
+	odd bool
 }
 
 func (n *number) UnmarshalJSON(data []byte) error {
@@ -78,8 +81,9 @@ func (n *number) UnmarshalJSON(data []byte) error {
 		return nil
 	}
 	n.set = true
-	if word, ok := bare(data); ok {
-		data = []byte(word)
+	if _, ok := bare(data); ok {
+		n.odd = true
+		return nil
 	}
 	var v wire.Float
 	switch err := v.UnmarshalJSON(data); {
