@@ -77,12 +77,7 @@ func (p *Project) fetchImport(ctx context.Context, so selectedOutput, jobs int, 
 	}
 	if out.Recorded == nil {
 		total.Files += lacks
-		e := newEntry(s.Data.Outs[0].Path, got.Tree)
-		e.Meta.IsExec = e.Meta.IsExec && s.isRepoImport()
-		if got.Legacy {
-			e.Hash = ""
-		}
-		return &broughtImport{stage: s, entry: e}, nil
+		return &broughtImport{stage: s, entry: s.importedEntry(got)}, nil
 	}
 	if missing, err := p.cacheOf(out.Recorded).Missing(ctx, out.Recorded.Digest); err != nil {
 		return nil, err

@@ -192,6 +192,16 @@ func (p *Project) localDep(dep *dvcfile.Entry, wdir string) {
 	}
 }
 
+// importedEntry is how an import records what was read of its source.
+func (s *Stage) importedEntry(got Fetched) dvcfile.Entry {
+	e := newEntry(s.Data.Outs[0].Path, got.Tree)
+	e.Meta.IsExec = e.Meta.IsExec && s.isRepoImport() // a download is a plain file
+	if got.Legacy {
+		e.Hash = ""
+	}
+	return e
+}
+
 // runImport brings the data of an import and records it. The source is read into
 // the cache first; the work tree changes when all of it is there.
 func (p *Project) runImport(ctx context.Context, s *Stage, o ImportOptions) error {
@@ -206,11 +216,7 @@ func (p *Project) runImport(ctx context.Context, s *Stage, o ImportOptions) erro
 	out := s.Outs[0]
 	entry := dvcfile.Entry{Path: s.Data.Outs[0].Path, Hash: "md5"}
 	if got.Cache != nil {
-		entry = newEntry(entry.Path, got.Tree)
-		entry.Meta.IsExec = entry.Meta.IsExec && s.isRepoImport() // a download is a plain file
-		if got.Legacy {
-			entry.Hash = ""
-		}
+		entry = s.importedEntry(got)
 	}
 	entry.Extra = s.Data.Outs[0].Extra
 	s.Data.Outs[0].Entry = entry

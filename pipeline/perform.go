@@ -363,12 +363,7 @@ func (p *Project) reimport(ctx context.Context, s *Stage, o ExecuteOptions) erro
 		return fmt.Errorf("import '%s': %w", p.depName(s), err)
 	}
 	s.Data.Deps[0] = dep
-	e := newEntry(s.Data.Outs[0].Path, got.Tree)
-	e.Meta.IsExec = e.Meta.IsExec && s.isRepoImport()
-	if got.Legacy {
-		e.Hash = ""
-	}
-	_, err = p.checkoutOutput(ctx, s.Outs[0], e, CheckoutOptions{Force: o.Force})
+	_, err = p.checkoutOutput(ctx, s.Outs[0], s.importedEntry(got), CheckoutOptions{Force: o.Force})
 	return err
 }
 

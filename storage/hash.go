@@ -301,7 +301,7 @@ func waitSettled(ctx context.Context, mtime time.Time) error {
 
 // file reads one file, and remembers its digest if that is safe.
 func (h *Hasher) file(ctx context.Context, path string, f found, m *meter) (hashed, error) {
-	start := h.now()
+	start := h.state.clock()
 	if f.stamp.Size < hashBlock && h.alg == MD5 {
 		block := h.pool.Get().(*[]byte)
 		defer h.pool.Put(block)
@@ -329,13 +329,6 @@ func (h *Hasher) file(ctx context.Context, path string, f found, m *meter) (hash
 		return hashed{}, fmt.Errorf("hash: %w", err)
 	}
 	return hashed{digest: d, print: h.remember(path, printOf(f.stamp), fingerprintOf(after), n, start, d)}, nil
-}
-
-func (h *Hasher) now() time.Time {
-	if h.state == nil {
-		return time.Time{}
-	}
-	return h.state.now()
 }
 
 // remember records the digest of n bytes of a file whose reading began at start,

@@ -97,7 +97,7 @@ func keepable(rel string) error {
 // ingest reads a file once: it hashes it, stores it and remembers the digest.
 func (b *batch) ingest(ctx context.Context, path string, f found, m *meter) (hashed, error) {
 	h := b.cache.hasher
-	start := h.now()
+	start := h.state.clock()
 	if f.stamp.Size < hashBlock && b.cache.alg == MD5 && b.cache.noReflink.Load() {
 		block := h.pool.Get().(*[]byte)
 		defer h.pool.Put(block)

@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"strings"
 	"sync/atomic"
-	"time"
 
 	"ctrx/internal/errs"
 	"ctrx/internal/fsx"
@@ -159,7 +158,7 @@ func (l *linker) copy(ctx context.Context, d Digest, name string, perm fs.FileMo
 	if err != nil {
 		return err
 	}
-	before, start := fingerprintOf(info), time.Now()
+	before, start := fingerprintOf(info), l.cache.opts.Large.clock()
 	if l.cache.knownWhole(d, before) {
 		if err := copyPlain(ctx, t.File, src, m); err != nil {
 			return fsx.FullDisk(err)

@@ -103,6 +103,14 @@ func settled(mtime, now time.Time) bool {
 	return now.Sub(mtime) > tick(mtime)
 }
 
+// clock is the time now, as far as it matters for record.
+func (s *State) clock() time.Time {
+	if s == nil {
+		return time.Time{}
+	}
+	return s.now()
+}
+
 // lookup gives the digest of a file that was hashed before and looks the same.
 func (s *State) lookup(path string, alg Algorithm, p fingerprint) (Digest, bool) {
 	if s == nil {

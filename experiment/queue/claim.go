@@ -179,7 +179,7 @@ func (q *Queue) dropFinished(ctx context.Context, t Task, log *map[string]time.T
 	if err != nil || lease == nil {
 		return false, err // being finished, or retried
 	}
-	defer lease.File().Close()
+	defer lease.Unlock()
 	again, ok, err := q.task(messageFile{t.file, true})
 	if err != nil || !ok || again.State != Success && again.State != Failed {
 		return false, err

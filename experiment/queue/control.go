@@ -265,7 +265,7 @@ func (q *Queue) remove(ctx context.Context, t Task) (bool, error) {
 	if err != nil || lease == nil {
 		return false, err
 	}
-	defer lease.File().Close()
+	defer lease.Unlock()
 	taken := t.State != Queued
 	if err := os.Remove(q.path(messageFile{t.file, taken})); err != nil {
 		if errors.Is(err, fs.ErrNotExist) {

@@ -236,6 +236,9 @@ func markBare(word string) string { return fmt.Sprintf(`"\u%04x%s"`, word[0], wo
 
 // bare gives the word that markBare has marked.
 func bare(data []byte) (word string, ok bool) {
+	if !bytes.HasPrefix(data, []byte(`"\u00`)) { // asked of every value of a batch
+		return "", false
+	}
 	i := slices.IndexFunc(nonFinite(), func(word string) bool { return string(data) == markBare(word) })
 	if i < 0 {
 		return "", false
