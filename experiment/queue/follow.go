@@ -102,7 +102,8 @@ func (q *Queue) taskNow(file string) (Task, bool, error) {
 }
 
 // tail copies what is added to a file. When another file takes its name, as
-// with the next attempt, that is read from its beginning.
+// with the next attempt, that is read from its beginning. A name that is gone,
+// also while it is being looked at, is waited for.
 type tail struct {
 	name string
 	to   io.Writer
@@ -116,24 +117,33 @@ func (t *tail) more() error {
 				return fmt.Errorf("follow %s: %w", t.name, err)
 			}
 		}
-		there, err := os.Stat(t.name)
+		there, err := os.Open(t.name)
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil
 		}
 		if err != nil {
 			return err
 		}
-		if t.f != nil {
-			mine, err := t.f.Stat()
-			if err != nil || os.SameFile(mine, there) {
-				return err
-			}
-			t.close()
+		same, err := sameFile(t.f, there)
+		if err != nil || same {
+			return errors.Join(err, there.Close())
 		}
-		if t.f, err = os.Open(t.name); err != nil {
-			return err
-		}
+		t.close()
+		t.f = there
 	}
+}
+
+// sameFile tells whether both are one file; a is nil where nothing was read yet.
+func sameFile(a, b *os.File) (bool, error) {
+	if a == nil {
+		return false, nil
+	}
+	old, err := a.Stat()
+	if err != nil {
+		return false, err
+	}
+	now, err := b.Stat()
+	return err == nil && os.SameFile(old, now), err
 }
 
 func (t *tail) close() {
