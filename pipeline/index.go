@@ -176,7 +176,7 @@ func (ix *Index) addPipeline(file string, opts dvcfile.ParseOptions) error {
 func newPipelineStage(file string, spec *dvcfile.Stage, lock *dvcfile.StageLock) *Stage {
 	wdir := path.Join(path.Dir(file), spec.WDir)
 	s := &Stage{
-		File: file, Name: spec.Name, Cmd: spec.Cmd, Commands: spec.Commands, WDir: wdir,
+		File: file, Name: spec.Name, Cmd: spec.Cmd, CmdPos: spec.CmdPos, Commands: spec.Commands, WDir: wdir,
 		Frozen: spec.Frozen, AlwaysChanged: spec.AlwaysChanged, Desc: spec.Desc, Meta: spec.Meta, Lock: lock, Pos: spec.Pos,
 		Vars: &dvcfile.Map{},
 	}

@@ -19,7 +19,7 @@ import (
 // runCacheable tells whether a stage's result depends on what it declares
 // only, so that the run cache may stand in for running it (dvc-compat 6).
 func (s *Stage) runCacheable() bool {
-	if s.IsCallback() || s.AlwaysChanged || s.Cmd == nil || len(s.Outs) == 0 || len(s.Deps)+len(s.Params) == 0 {
+	if s.IsCallback() || s.AlwaysChanged || !s.hasCommand() || len(s.Outs) == 0 || len(s.Deps)+len(s.Params) == 0 {
 		return false
 	}
 	return !slices.ContainsFunc(s.Deps, func(d *Dependency) bool { return d.Rel == "" }) &&
