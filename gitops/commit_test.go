@@ -222,8 +222,16 @@ func TestMergeConflictIsRefused(t *testing.T) {
 	if _, err := r.WriteTree(t.Context(), nil); errs.KindOf(err) != errs.Conflict || !strings.Contains(err.Error(), "f is in a merge conflict") {
 		t.Errorf("%v", err)
 	}
+	if err := r.Resolved(t.Context()); errs.KindOf(err) != errs.Conflict {
+		t.Errorf("%v", err)
+	}
 	if dirty, err := r.Dirty(t.Context()); !dirty || err != nil {
 		t.Errorf("dirty %v, %v", dirty, err)
+	}
+	s.write("f", "both")
+	s.git("add", "f")
+	if err := s.open().Resolved(t.Context()); err != nil {
+		t.Errorf("when all is added: %v", err)
 	}
 }
 
