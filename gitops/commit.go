@@ -238,6 +238,9 @@ func (r *Repo) walkUntracked(ctx context.Context, dir string, take func(string, 
 	}
 	top := filepath.Join(r.root, filepath.FromSlash(dir))
 	return filepath.WalkDir(top, func(name string, e fs.DirEntry, err error) error {
+		if name != top && fsx.Missing(err) {
+			return nil // somebody has just removed it
+		}
 		if err != nil {
 			return err
 		}

@@ -187,8 +187,13 @@ func (p *Project) lookupRunCache(seen *dvcfile.StageLock) (*dvcfile.StageLock, e
 	return p.readRunCache(filepath.Join(dir, newest))
 }
 
+// readRunCache reads an entry; nil where another process has just removed it, or
+// where it is broken.
 func (p *Project) readRunCache(name string) (*dvcfile.StageLock, error) {
 	data, err := os.ReadFile(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
 	if err != nil {
 		return nil, fmt.Errorf("read run cache: %w", err)
 	}
@@ -199,7 +204,10 @@ func (p *Project) readRunCache(name string) (*dvcfile.StageLock, error) {
 	}
 	if err != nil {
 		p.Warn("corrupted cache file '%s'.", name)
-		return nil, os.Remove(name)
+		if err := os.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, err
+		}
+		return nil, nil
 	}
 	return entry, nil
 }
