@@ -36,6 +36,7 @@ func traceVocabulary() vocabulary {
 		numeric:    []string{"end_time", "end_time_ms", "execution_time", "execution_time_ms", "timestamp", "timestamp_ms"},
 		lists:      []string{"client_request_id", "name", "request_id", "run_id", "status", "trace_id"},
 		nullable:   []string{entityTag, entityMetadata, entityFeedback, entityExpectation},
+		tagged:     []string{"name", "run_id"},
 		regular:    true,
 		valid:      "{'attribute', 'attributes', 'expectation', 'feedback', 'issue', 'metadata', 'request_metadata', 'span', 'tag', 'tags', 'trace'}",
 	}
@@ -135,7 +136,9 @@ func (in traceQuery) sql(ctx context.Context, tx *sql.Tx, columns traceColumns) 
 			continue
 		case c.entity == entityFeedback || c.entity == entityExpectation:
 			q.add(" AND ")
-			q.assessed(c, columns)
+			if err := q.assessed(ctx, tx, c, columns, within); err != nil {
+				return q, nil, err
+			}
 			continue
 		case c.entity == entityAttribute && c.key == "run_id" && (c.op == "=" || c.op == "IN"):
 			q.add(" AND ")
