@@ -233,6 +233,10 @@ func findTrace(ctx context.Context, tx *sql.Tx, id string) (traceInfo, error) {
 	return list[0], nil
 }
 
+// traceIDs ends a condition on a column that has the id of a trace; the argument is
+// a JSON list of ids.
+const traceIDs = ` IN (SELECT value FROM json_each(?))`
+
 // readTraces reads traces in the order of their ids; one that is not there is
 // left out.
 func readTraces(ctx context.Context, tx *sql.Tx, ids []string) ([]traceInfo, error) {
@@ -245,11 +249,32 @@ func readTraces(ctx context.Context, tx *sql.Tx, ids []string) ([]traceInfo, err
 	if err != nil {
 		return nil, err
 	}
+	found, err := readTraceRows(ctx, tx, in, columns)
+	if err != nil {
+		return nil, err
+	}
+	if err := addMetadata(ctx, tx, found, in); err != nil {
+		return nil, err
+	}
+	if err := addAssessments(ctx, tx, found, in); err != nil {
+		return nil, err
+	}
+	var out []traceInfo
+	for _, id := range ids {
+		if info := found[id]; info != nil {
+			completeTrace(info, columns)
+			out = append(out, *info)
+		}
+	}
+	return out, nil
+}
+
+// readTraceRows reads what the table of traces has of those in a JSON list of ids.
+func readTraceRows(ctx context.Context, tx *sql.Tx, ids string, columns traceColumns) (map[string]*traceInfo, error) {
 	found := map[string]*traceInfo{}
-	const those = ` IN (SELECT value FROM json_each(?))`
-	err = each(ctx, tx, fmt.Sprintf(`SELECT t.request_id, t.experiment_id, t.timestamp_ms, t.execution_time_ms, t.status, coalesce(%s, ''), coalesce(%s, ''), coalesce(%s, ''), coalesce(%s, '')
+	return found, each(ctx, tx, fmt.Sprintf(`SELECT t.request_id, t.experiment_id, t.timestamp_ms, t.execution_time_ms, t.status, coalesce(%s, ''), coalesce(%s, ''), coalesce(%s, ''), coalesce(%s, '')
 		FROM trace_info t WHERE t.request_id`, columns.or("client_request_id", "NULL"), columns.or("request_preview", "NULL"), columns.or("response_preview", "NULL"),
-		columns.or("trace_name", "NULL"))+those, in, func(row scanner) error {
+		columns.or("trace_name", "NULL"))+traceIDs, ids, func(row scanner) error {
 		info := traceInfo{Metadata: map[string]string{}, Tags: map[string]string{}}
 		var begin int64
 		var duration sql.NullInt64
@@ -266,11 +291,12 @@ func readTraces(ctx context.Context, tx *sql.Tx, ids []string) ([]traceInfo, err
 		found[info.ID] = &info
 		return err
 	})
-	if err != nil {
-		return nil, err
-	}
+}
+
+// addMetadata adds the metadata and the tags of the traces found.
+func addMetadata(ctx context.Context, tx *sql.Tx, found map[string]*traceInfo, ids string) error {
 	for _, kind := range []string{"trace_request_metadata", "trace_tags"} {
-		err := each(ctx, tx, `SELECT request_id, "key", coalesce(value, '') FROM `+kind+` WHERE request_id`+those+` ORDER BY rowid`, in, func(row scanner) error {
+		err := each(ctx, tx, `SELECT request_id, "key", coalesce(value, '') FROM `+kind+` WHERE request_id`+traceIDs+` ORDER BY rowid`, ids, func(row scanner) error {
 			var id, key, value string
 			err := row.Scan(&id, &key, &value)
 			if info := found[id]; info != nil && kind == "trace_tags" {
@@ -281,20 +307,10 @@ func readTraces(ctx context.Context, tx *sql.Tx, ids []string) ([]traceInfo, err
 			return err
 		})
 		if err != nil {
-			return nil, err
+			return err
 		}
 	}
-	if err := addAssessments(ctx, tx, found, in); err != nil {
-		return nil, err
-	}
-	var out []traceInfo
-	for _, id := range ids {
-		if info := found[id]; info != nil {
-			completeTrace(info, columns)
-			out = append(out, *info)
-		}
-	}
-	return out, nil
+	return nil
 }
 
 // completeTrace takes from the metadata what the table has no column for.
