@@ -283,7 +283,7 @@ func readTraceRows(ctx context.Context, tx *sql.Tx, ids string, columns traceCol
 		info.Location.Type = "MLFLOW_EXPERIMENT"
 		info.Time = traceTime(begin)
 		if duration.Valid {
-			info.Duration = strconv.FormatFloat(float64(duration.Int64)/1000, 'f', 3, 64) + "s"
+			info.Duration = traceDuration(duration.Int64)
 		}
 		if name != "" {
 			info.Tags[traceName] = name
@@ -291,6 +291,13 @@ func readTraceRows(ctx context.Context, tx *sql.Tx, ids string, columns traceCol
 		found[info.ID] = &info
 		return err
 	})
+}
+
+// traceDuration writes milliseconds as protocol buffers do: whole seconds have no
+// fraction, others three digits.
+func traceDuration(millis int64) string {
+	text := strconv.FormatFloat(float64(millis)/1000, 'f', 3, 64)
+	return strings.TrimSuffix(text, ".000") + "s"
 }
 
 // addMetadata adds the metadata and the tags of the traces found.
