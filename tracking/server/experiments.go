@@ -131,7 +131,13 @@ func (s *Server) checkRoot(location string) error {
 	if location == "" || s.opts.AllowLocalRoots {
 		return nil
 	}
+	if utf8.RuneCountInString(location) > wire.MaxRoot {
+		return invalid("Invalid artifact path length. The length of the artifact path cannot be greater than %d characters.", wire.MaxRoot)
+	}
 	u, err := url.Parse(location)
+	if err == nil && u.Fragment != "" {
+		return invalid("'artifact_location' URL can't include fragments or params.")
+	}
 	if err != nil || u.Scheme == "" || u.Scheme == "file" || len(u.Scheme) == 1 {
 		return invalid("Invalid artifact_location: '%s'. This server accepts no artifact root on its own disk.", location)
 	}

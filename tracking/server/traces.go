@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"ctrx/tracking/wire"
 )
@@ -150,7 +151,8 @@ func traceState(s string) string {
 }
 
 // putTraceTexts stores tags, metadata and the texts that have a column on newer
-// revisions.
+// revisions. Keys that are too long are cut, as by a real server: the trace is not
+// refused for them.
 func putTraceTexts(ctx context.Context, tx *sql.Tx, info traceInfo) error {
 	columns, err := findTraceColumns(ctx, tx)
 	if err != nil {
@@ -181,6 +183,7 @@ func putTraceTexts(ctx context.Context, tx *sql.Tx, info traceInfo) error {
 		}
 	}
 	for k, v := range metadata {
+		k = wire.Cut(k, wire.MaxKey)
 		if err := checkTraceKey(k); err != nil {
 			return err
 		}
@@ -190,7 +193,7 @@ func putTraceTexts(ctx context.Context, tx *sql.Tx, info traceInfo) error {
 		}
 	}
 	for k, v := range info.Tags {
-		if err := putTraceTag(ctx, tx, columns, info.ID, k, v); err != nil {
+		if err := putTraceTag(ctx, tx, columns, info.ID, wire.Cut(k, wire.MaxKey), v); err != nil {
 			return err
 		}
 	}
@@ -201,8 +204,8 @@ func checkTraceKey(key string) error {
 	if key == "" {
 		return missing("key")
 	}
-	if len([]rune(key)) > 250 {
-		return tooLong("key", 250)
+	if utf8.RuneCountInString(key) > wire.MaxKey {
+		return tooLong("key", wire.MaxKey)
 	}
 	return nil
 }

@@ -23,10 +23,10 @@ import (
 // inForce gives the SELECT of the assessments of trace t that are in force: name
 // and value, which is JSON.
 func inForce(entity string, columns traceColumns) query {
-	field := "$." + entity + ".value"
+	field := "$." + entity
 	q := query{}
-	q.add(`SELECT json_extract(x.value, '$.assessment_name') AS name, x.value -> ? AS value FROM trace_request_metadata x
-		WHERE x.request_id = t.request_id AND x."key" GLOB ? AND json_type(x.value, ?) IS NOT NULL AND coalesce(json_extract(x.value, '$.valid'), 1)`, field, assessmentKey+"*", field)
+	q.add(`SELECT json_extract(x.value, '$.assessment_name') AS name, coalesce(x.value -> ?, x.value ->> ?) AS value FROM trace_request_metadata x
+		WHERE x.request_id = t.request_id AND x."key" GLOB ? AND json_type(x.value, ?) IS NOT NULL AND coalesce(json_extract(x.value, '$.valid'), 1)`, field+".value", field+".serialized_value.value", assessmentKey+"*", field)
 	if columns["assessments"] {
 		q.add(` UNION ALL SELECT a.name, a.value FROM assessments a WHERE a.trace_id = t.request_id AND a.assessment_type = ? AND a.valid`, entity)
 	}
