@@ -24,21 +24,20 @@ func snakeNames(data []byte, v any) ([]byte, error) {
 // camelKey tells whether a key of the JSON may have a capital inside. A text that
 // looks like a key counts as one.
 func camelKey(data []byte) bool {
-	for {
-		at := bytes.IndexByte(data, '"')
-		if at < 0 {
-			return false
+	word, capital := 0, false // where a word of letters begins, and whether it has a capital inside
+	for i, c := range data {
+		switch {
+		case c-'a' <= 'z'-'a':
+		case c-'A' <= 'Z'-'A':
+			capital = capital || i > word
+		default:
+			if capital && c == '"' && word > 0 && data[word-1] == '"' && bytes.HasPrefix(bytes.TrimLeft(data[i+1:], " \t\r\n"), []byte(":")) {
+				return true
+			}
+			word, capital = i+1, false
 		}
-		data = data[at+1:]
-		capital, i := false, 0
-		for ; i < len(data) && isLetter(data[i]); i++ {
-			capital = capital || i > 0 && data[i] < 'a'
-		}
-		if capital && i < len(data) && data[i] == '"' && bytes.HasPrefix(bytes.TrimLeft(data[i+1:], " \t\r\n"), []byte(":")) {
-			return true
-		}
-		data = data[i:]
 	}
+	return false
 }
 
 // renameFields renames the fields of the JSON of a value of type t, at every depth.
