@@ -175,7 +175,7 @@ func (f *fetch) plan(ctx context.Context) ([]Digest, error) {
 		if data[i] == nil {
 			continue
 		}
-		tree, err := parseDirOf(data[i], d)
+		tree, err := ParseDirOf(data[i], d)
 		if err != nil {
 			return nil, err
 		}
@@ -195,7 +195,7 @@ func (o TransferOptions) readDir(ctx context.Context, d Digest) ([]byte, error) 
 		if err := o.Remote.Get(ctx, o.key(d), &buf); err != nil {
 			return err
 		}
-		_, err := parseDirOf(buf.Bytes(), d)
+		_, err := ParseDirOf(buf.Bytes(), d)
 		return err
 	})
 	if errs.KindOf(err) == errs.DataCorrupt {
