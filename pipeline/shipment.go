@@ -53,8 +53,12 @@ type load struct {
 // output is left out unless it names that remote.
 func (p *Project) shipments(ctx context.Context, o TransferOptions) (load, error) {
 	var all load
-	if o.Remote != "" { // a wrong name is an error even when there is nothing to send
-		if _, err := p.Config.Remote(o.Remote); err != nil {
+	asked := o.Remote
+	if asked == "" && !o.fetching {
+		asked, _ = p.Config.DefaultRemote()
+	}
+	if asked != "" { // a wrong name is an error even when there is nothing to send
+		if _, err := p.Config.Remote(asked); err != nil {
 			return all, err
 		}
 	}
