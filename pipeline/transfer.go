@@ -87,14 +87,15 @@ func (p *Project) fetch(ctx context.Context, o TransferOptions) (moved, error) {
 }
 
 // Pull is Fetch and Checkout. What could be fetched is put in place even when
-// something else could not, which is told in the end.
+// something else could not, which is told in the end. Where something is not what
+// it is recorded as, the work tree stays as it is.
 func (p *Project) Pull(ctx context.Context, t TransferOptions, c CheckoutOptions) (Transferred, CheckoutResult, error) {
 	t, err := p.expand(t)
 	if err != nil {
 		return Transferred{}, CheckoutResult{}, err
 	}
 	fetched, err := p.fetch(ctx, t)
-	if err != nil {
+	if err != nil || errs.Has(fetched.err(), errs.DataCorrupt) || errs.Has(fetched.err(), errs.ProjectFile) {
 		return fetched.Transferred, CheckoutResult{}, errors.Join(fetched.err(), err)
 	}
 	c.Targets, c.Recursive, c.WithDeps = t.Targets, t.Recursive, t.WithDeps
