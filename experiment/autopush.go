@@ -2,7 +2,6 @@ package experiment
 
 import (
 	"context"
-	"errors"
 	"strings"
 
 	"ctrx/internal/errs"
@@ -43,7 +42,7 @@ func (r *run) autoPush(ctx context.Context, remote string) error {
 	// The data goes first, so that who sees the ref finds it.
 	t, err := p.Push(ctx, o.transfer(p.Git, []Ref{ref}))
 	switch {
-	case errors.Is(err, pipeline.ErrNoRemote):
+	case pipeline.OnlyNoRemote(err):
 		p.Warn("no data was pushed: there is no remote for it. To have one: ctrx remote add -d NAME URL")
 		err = nil
 	case err == nil:

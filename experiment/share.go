@@ -2,7 +2,6 @@ package experiment
 
 import (
 	"context"
-	"errors"
 	"slices"
 	"strings"
 
@@ -58,7 +57,7 @@ func Push(ctx context.Context, p *pipeline.Project, o ShareOptions) (Shared, err
 		return done, nil
 	}
 	done.Data, err = p.Push(ctx, o.transfer(repo, sent))
-	if errors.Is(err, pipeline.ErrNoRemote) {
+	if pipeline.OnlyNoRemote(err) {
 		p.Warn("no data was pushed: there is no remote for it. To send it too: ctrx remote add -d NAME URL, then this command again")
 		return done, nil
 	}
@@ -142,7 +141,7 @@ func Pull(ctx context.Context, p *pipeline.Project, o ShareOptions) (Shared, err
 		return done, nil
 	}
 	done.Data, err = p.Fetch(ctx, o.transfer(repo, here))
-	if errors.Is(err, pipeline.ErrNoRemote) {
+	if pipeline.OnlyNoRemote(err) {
 		p.Warn("not all data of the experiments is here, and there is no remote for it. To fetch it: ctrx remote add -d NAME URL, then this command again")
 		return done, nil
 	}

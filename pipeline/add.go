@@ -168,6 +168,9 @@ func (p *Project) stageToAdd(ix *Index, rel string) (*Stage, error) {
 			return nil, err
 		}
 	}
+	if err := checkDataPath(rel); err != nil { // a .dvc file of it could not be read again, or not everywhere
+		return nil, err
+	}
 	file := rel + ".dvc"
 	if _, err := os.Lstat(p.Abs(file)); err == nil {
 		return nil, errs.New(errs.Conflict, "'%s' exists and tracks something else", p.Show(file))

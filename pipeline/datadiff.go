@@ -60,7 +60,9 @@ func (p *Project) DataDiff(ctx context.Context, o DataDiffOptions) (DataDiff, er
 	if err != nil {
 		return d, err
 	}
-	old, err := p.recordedTree(ctx, oldIx, true)
+	lists := p.folderLists("")
+	defer lists.Close()
+	old, err := p.recordedTree(ctx, oldIx, lists)
 	if err != nil {
 		return d, err
 	}
@@ -68,7 +70,7 @@ func (p *Project) DataDiff(ctx context.Context, o DataDiffOptions) (DataDiff, er
 	if o.New == "" {
 		now, err = p.presentTree(ctx, newIx, true)
 	} else {
-		now, err = p.recordedTree(ctx, newIx, true)
+		now, err = p.recordedTree(ctx, newIx, lists)
 	}
 	if err != nil {
 		return d, err

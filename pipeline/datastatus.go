@@ -73,7 +73,12 @@ func (p *Project) DataStatus(ctx context.Context, o DataStatusOptions) (DataStat
 	if err != nil {
 		return st, err
 	}
-	recorded, err := p.recordedTree(ctx, ix, o.Granular)
+	var lists *folderLists
+	if o.Granular {
+		lists = p.folderLists(o.Remote)
+		defer lists.Close()
+	}
+	recorded, err := p.recordedTree(ctx, ix, lists)
 	if err != nil {
 		return st, err
 	}
@@ -89,11 +94,11 @@ func (p *Project) DataStatus(ctx context.Context, o DataStatusOptions) (DataStat
 		st.NotInCache = append(st.NotInCache, folderSlash(c.oldRel, c.old.isDir))
 	}
 	if o.NotInRemote {
-		if st.NotInRemote, err = p.notInRemote(ctx, ix, only, o); err != nil {
+		if st.NotInRemote, err = p.notInRemote(ctx, ix, only, o, lists); err != nil {
 			return st, err
 		}
 	}
-	before, err := p.committedTree(ctx, o.Granular)
+	before, err := p.committedTree(ctx, lists)
 	if err != nil {
 		return st, err
 	}
@@ -159,7 +164,7 @@ func (c *DataChanges) fill(changes []dataChange) map[string]struct{} {
 }
 
 // committedTree is the data that the last commit records; nil without Git.
-func (p *Project) committedTree(ctx context.Context, deep bool) (*dataTree, error) {
+func (p *Project) committedTree(ctx context.Context, lists *folderLists) (*dataTree, error) {
 	if p.Git == nil {
 		return nil, nil
 	}
@@ -174,7 +179,7 @@ func (p *Project) committedTree(ctx context.Context, deep bool) (*dataTree, erro
 	if err != nil {
 		return nil, err
 	}
-	return p.recordedTree(ctx, ix, deep)
+	return p.recordedTree(ctx, ix, lists)
 }
 
 // gitStatus fills in what Git has to say.
@@ -207,7 +212,7 @@ func (p *Project) gitStatus(ctx context.Context, o DataStatusOptions, only []str
 
 // notInRemote lists recorded data that its remote lacks, folders as a whole
 // unless the status is granular.
-func (p *Project) notInRemote(ctx context.Context, ix *Index, only []string, o DataStatusOptions) ([]string, error) {
+func (p *Project) notInRemote(ctx context.Context, ix *Index, only []string, o DataStatusOptions, lists *folderLists) ([]string, error) {
 	var missing []string
 	for _, s := range ix.Stages {
 		if s.isRepoImport() {
@@ -217,7 +222,7 @@ func (p *Project) notInRemote(ctx context.Context, ix *Index, only []string, o D
 			if !out.Cache || !out.Push || out.Recorded == nil || !insideProject(out.Rel) {
 				continue
 			}
-			absent, err := p.absentFromRemote(ctx, out, only, o)
+			absent, err := p.absentFromRemote(ctx, selectedOutput{Stage: s, Output: out}, only, o, lists)
 			if err != nil {
 				return nil, err
 			}
@@ -228,7 +233,8 @@ func (p *Project) notInRemote(ctx context.Context, ix *Index, only []string, o D
 	return missing, nil
 }
 
-func (p *Project) absentFromRemote(ctx context.Context, out *Output, only []string, o DataStatusOptions) ([]string, error) {
+func (p *Project) absentFromRemote(ctx context.Context, so selectedOutput, only []string, o DataStatusOptions, lists *folderLists) ([]string, error) {
+	out := so.Output
 	asked := o.Remote
 	if asked == "" {
 		asked = out.Remote
@@ -253,8 +259,8 @@ func (p *Project) absentFromRemote(ctx context.Context, out *Output, only []stri
 		objects = append(objects, object{folderSlash(out.Rel, out.Recorded.Digest.IsDir()), out.Recorded.Digest})
 	}
 	cache := p.cacheOf(out.Recorded)
-	if o.Granular && out.Recorded.Digest.IsDir() {
-		dir, err := cache.ReadDir(ctx, out.Recorded.Digest)
+	if lists != nil && out.Recorded.Digest.IsDir() {
+		dir, err := lists.read(ctx, so)
 		if err == nil {
 			for _, e := range dir {
 				if rel := out.Rel + "/" + e.RelPath; insideAny(rel, only) {

@@ -28,7 +28,7 @@ func (n dataNode) same(o dataNode) bool { return n.digest == o.digest && n.legac
 // what lies in those that are folders, and the folders on the way.
 type dataTree struct {
 	nodes map[string]dataNode
-	// unread are the outputs whose list of files is not in the cache.
+	// unread are the outputs whose list of files is nowhere to be had.
 	unread map[string]bool
 }
 
@@ -66,33 +66,34 @@ func (t *dataTree) keep(only []string) {
 
 // trackedOutputs are the outputs that data status and diff look at: cached and
 // inside the project.
-func (ix *Index) trackedOutputs() []*Output {
-	var outs []*Output
+func (ix *Index) trackedOutputs() []selectedOutput {
+	var outs []selectedOutput
 	for _, s := range ix.Stages {
 		for _, o := range s.Outs {
 			if o.Cache && insideProject(o.Rel) && o.Rel != "." {
-				outs = append(outs, o)
+				outs = append(outs, selectedOutput{Stage: s, Output: o})
 			}
 		}
 	}
 	return outs
 }
 
-// recordedTree is the data that stage files record. Without deep, folders are
+// recordedTree is the data that stage files record. Without lists, folders are
 // not looked into.
-func (p *Project) recordedTree(ctx context.Context, ix *Index, deep bool) (*dataTree, error) {
+func (p *Project) recordedTree(ctx context.Context, ix *Index, lists *folderLists) (*dataTree, error) {
 	t := newDataTree()
-	for _, out := range ix.trackedOutputs() {
+	for _, so := range ix.trackedOutputs() {
+		out := so.Output
 		e := out.Recorded
 		if e == nil {
 			t.nodes[out.Rel] = dataNode{}
 			continue
 		}
 		t.nodes[out.Rel] = dataNode{digest: e.Digest, legacy: e.Hash == "", isDir: e.Digest.IsDir()}
-		if !e.Digest.IsDir() || !deep {
+		if !e.Digest.IsDir() || lists == nil {
 			continue
 		}
-		dir, err := p.cacheOf(e).ReadDir(ctx, e.Digest)
+		dir, err := lists.read(ctx, so)
 		if errors.Is(err, fs.ErrNotExist) {
 			t.unread[out.Rel] = true
 			continue
@@ -108,7 +109,8 @@ func (p *Project) recordedTree(ctx context.Context, ix *Index, deep bool) (*data
 // presentTree is the data that lies in the work tree at the places of outputs.
 func (p *Project) presentTree(ctx context.Context, ix *Index, deep bool) (*dataTree, error) {
 	t := newDataTree()
-	for _, out := range ix.trackedOutputs() {
+	for _, so := range ix.trackedOutputs() {
+		out := so.Output
 		e := out.Recorded
 		if e == nil {
 			e = &dvcfile.Entry{Hash: "md5"}

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"os"
 	"path"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -179,7 +181,7 @@ func (f *Foreign) List(ctx context.Context, o ListOptions) ([]ListEntry, error) 
 	}
 	node, ok := t.nodes[rel]
 	if !ok && rel != "." {
-		return nil, errs.New(errs.NotFound, "[Errno 2] No such file or directory: '%s'", o.Path)
+		return nil, f.noPath(o.Path)
 	}
 	if ok && !node.isDir {
 		return []ListEntry{node.entry(path.Base(rel))}, nil
@@ -256,7 +258,7 @@ func (f *Foreign) Tree(ctx context.Context, o ListOptions) ([]TreeRow, error) {
 	}
 	root, ok := t.nodes[rel]
 	if !ok {
-		return nil, errs.New(errs.NotFound, "[Errno 2] No such file or directory: '%s'", o.Path)
+		return nil, f.noPath(o.Path)
 	}
 	top := o.Path
 	if top == "" {
@@ -339,7 +341,7 @@ func (f *Foreign) DiskUsage(ctx context.Context, p string, summarize bool) ([]Us
 	}
 	node, ok := t.nodes[rel]
 	if !ok {
-		return nil, errs.New(errs.NotFound, "[Errno 2] No such file or directory: '%s'", p)
+		return nil, f.noPath(p)
 	}
 	total := t.total
 	if summarize || !node.isDir {
@@ -381,4 +383,18 @@ func TreeOf(top string, entries []ListEntry) []TreeRow {
 	}
 	add(".", nil)
 	return rows
+}
+
+// noPath says that the repository has no such path. One that is right from where
+// the user stands is meant from the root, as at a revision or in a clone.
+func (f *Foreign) noPath(asked string) error {
+	err := errs.New(errs.NotFound, "[Errno 2] No such file or directory: '%s'", asked)
+	here, relErr := filepath.Rel(f.p.Root, f.o.Dir)
+	if relErr != nil || !filepath.IsLocal(here) || here == "." || !filepath.IsLocal(filepath.FromSlash(asked)) {
+		return err
+	}
+	if _, statErr := os.Lstat(filepath.Join(f.o.Dir, filepath.FromSlash(asked))); statErr != nil {
+		return err
+	}
+	return errs.Hint(err, "paths begin at the root of the repository: %s", path.Join(filepath.ToSlash(here), filepath.ToSlash(asked)))
 }

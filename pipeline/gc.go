@@ -67,8 +67,6 @@ func (r GCResult) Bytes() int64 {
 // Check refuses options that do not go together.
 func (o GCOptions) Check() error {
 	switch {
-	case o.Remote != "" && !o.Cloud && !o.NotInRemote:
-		return errs.New(errs.Usage, "`--remote` requires `--cloud` or `--not-in-remote`")
 	case o.NotInRemote && o.Cloud:
 		return errs.New(errs.Usage, "`--not-in-remote` and `--cloud` are mutually exclusive")
 	case !o.Workspace && !o.Revisions.Any() && o.Rev == "" && o.Date == "" && !o.AllExperiments && !o.Queue && o.Runs == nil && o.Num == 0:
@@ -130,6 +128,9 @@ func (p *Project) GC(ctx context.Context, o GCOptions) (GCResult, error) {
 	var r GCResult
 	if err := o.Check(); err != nil {
 		return r, err
+	}
+	if o.Remote != "" && !o.Cloud && !o.NotInRemote {
+		p.Warn("nothing is removed from remote '%s': that is for --cloud", o.Remote)
 	}
 	lock, err := p.Lock(ctx)
 	if err != nil {

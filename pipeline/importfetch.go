@@ -38,13 +38,17 @@ func (p *Project) fetchImports(ctx context.Context, imports []selectedOutput, jo
 	var total Transferred
 	var brought []broughtImport
 	var failed error
+	said := map[string]bool{}
 	for _, so := range imports {
 		b, err := p.fetchImport(ctx, so, jobs, &total)
 		if ctx.Err() != nil {
 			return total, brought, context.Cause(ctx)
 		}
 		if err != nil {
-			failed = errors.Join(failed, fmt.Errorf("fetch the import '%s': %w", p.depName(so.Stage), err))
+			err = fmt.Errorf("fetch the import '%s' from '%s': %w", p.Show(so.Output.Rel), p.depName(so.Stage), err)
+			if text := err.Error(); !said[text] { // the same at another revision is one failure to a reader
+				said[text], failed = true, errors.Join(failed, err)
+			}
 		}
 		if b != nil {
 			brought = append(brought, *b)

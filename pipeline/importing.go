@@ -242,7 +242,10 @@ func (p *Project) runImport(ctx context.Context, s *Stage, o ImportOptions) erro
 			return err
 		}
 	}
-	return p.writeData(s)
+	if err := p.writeData(s); err != nil || got.Cache != nil {
+		return err
+	}
+	return p.removeStale(ctx, out)
 }
 
 // readSource takes the source of an import into the cache, and gives what is to

@@ -8,6 +8,8 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	"ctrx/internal/errs"
 	"ctrx/internal/fsx"
@@ -17,7 +19,8 @@ import (
 
 // Move renames tracked data, with the .dvc file that is named after it. Only
 // data that was added or imported can be moved: what a stage makes is named in
-// its dvc.yaml. A destination that is a folder takes the data in.
+// its dvc.yaml. A destination that is a folder, or ends with a slash, takes the
+// data in. Folders on the way are made; DVC refuses then.
 func (p *Project) Move(ctx context.Context, from, to string) error {
 	lock, err := p.Lock(ctx)
 	if err != nil {
@@ -69,7 +72,8 @@ func (p *Project) planMove(ctx context.Context, ix *Index, from, to string) (mov
 	if err := p.findBegun(ctx, ix, &m); err != nil {
 		return m, err
 	}
-	if info, err := os.Stat(p.Abs(m.to)); err == nil && info.IsDir() && !m.away {
+	info, err := os.Stat(p.Abs(m.to))
+	if folder := strings.HasSuffix(filepath.ToSlash(to), "/") && fsx.Missing(err) || err == nil && info.IsDir(); folder && !m.away {
 		m.to = path.Join(m.to, path.Base(m.from))
 		if err := p.findBegun(ctx, ix, &m); err != nil {
 			return m, err
@@ -145,6 +149,9 @@ func (p *Project) checkMove(ix *Index, m move) error {
 		return errs.New(errs.Usage, "Path '%s' is ignored by .dvcignore", p.Show(m.to))
 	}
 	rest := ix.filter(func(s *Stage) bool { return s != m.old && s != m.begun })
+	if _, err := NewGraph(append(slices.Clip(rest), m.old)); err != nil { // another record of the data would stay behind
+		return err
+	}
 	_, err := NewGraph(append(rest, m.new))
 	return err
 }

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"unicode/utf8"
 
 	"ctrx/internal/errs"
 	"ctrx/storage"
@@ -88,6 +89,9 @@ func checkDataPath(rel string) error {
 	}
 	if why := storage.BadName(rel); why != "" {
 		return refuse(why)
+	}
+	if !utf8.ValidString(path.Base(rel)) { // the folders above it are not named there
+		return refuse("no .dvc or dvc.yaml file can name it, as it is not UTF-8")
 	}
 	if !filepath.IsLocal(filepath.FromSlash(rel)) { // drives and device names, where the system has them
 		return refuse("the system gives that name another meaning")

@@ -12,7 +12,7 @@ func TestCheckDataPath(t *testing.T) {
 			t.Errorf("%q: %v", rel, err)
 		}
 	}
-	for _, rel := range []string{".", "..", "../a", "/etc/passwd", ".git/hooks/x", "a/.GIT/x", ".dvc/config", "a/.dvc/config", ".git. /x", "git~1/x", "a\nb", "a\x1b[31m", "a/\x7f"} {
+	for _, rel := range []string{".", "..", "../a", "/etc/passwd", ".git/hooks/x", "a/.GIT/x", ".dvc/config", "a/.dvc/config", ".git. /x", "git~1/x", "a\nb", "a\x1b[31m", "a/\x7f", "a\xff"} {
 		if err := checkDataPath(rel); errs.KindOf(err) != errs.ProjectFile {
 			t.Errorf("%q is taken: %v", rel, err)
 		}

@@ -3,6 +3,8 @@ package pipeline
 import (
 	"context"
 	"encoding/json"
+	"errors"
+	"io/fs"
 	"maps"
 	"os"
 	"path"
@@ -138,6 +140,31 @@ func (p *Project) removePlaced(ctx context.Context, rel string, o placedOutput) 
 		return 0, false, err
 	}
 	return max(1, len(tree.Dir)), true, nil
+}
+
+// removeStale removes what lies at an output that nothing is recorded of any
+// more, as long as the cache has all of it: DVC removes it in any case.
+func (p *Project) removeStale(ctx context.Context, out *Output) error {
+	at := placedOutput{Hash: "md5"}
+	if out.Recorded != nil {
+		at.Hash = out.Recorded.Hash
+	}
+	if !insideProject(out.Rel) {
+		return nil
+	}
+	tree, err := p.cacheOf(&dvcfile.Entry{Hash: at.Hash}).Hasher().Hash(ctx, p.Abs(out.Rel), p.dvcignoreBelow(out.Rel))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	at.Digest = tree.Digest
+	_, gone, err := p.removePlaced(ctx, out.Rel, at)
+	if err == nil && !gone {
+		p.Warn("'%s' stays as it is: the cache does not have what is in it", p.Show(out.Rel))
+	}
+	return err
 }
 
 // places are the outputs of a project, each true, and the folders that hold them.

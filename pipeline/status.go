@@ -21,15 +21,20 @@ type StageStatus struct {
 	Changes []Change
 }
 
-// Status compares stages with what was recorded of them. It writes nothing.
+// Status compares stages with what was recorded of them. It writes nothing. What
+// makes a project that cannot run, such as an output of two stages, is a warning
+// here: each stage can be compared all the same.
 func (p *Project) Status(ctx context.Context, o StatusOptions) ([]StageStatus, error) {
 	ix, err := p.WorkIndex(ctx)
 	if err != nil {
 		return nil, err
 	}
 	graph, err := NewGraph(ix.Stages)
-	if err != nil {
+	if err != nil && o.WithDeps {
 		return nil, err
+	}
+	if err != nil {
+		p.Warn("%v", err)
 	}
 	stages := ix.Stages
 	if len(o.Targets) > 0 {

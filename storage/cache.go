@@ -416,12 +416,12 @@ func (c *Cache) ReadDir(ctx context.Context, d Digest) (DirObject, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read directory object %s: %w", d, err)
 	}
-	return parseDirOf(data, d)
+	return ParseDirOf(data, d)
 }
 
-// parseDirOf parses the bytes of a directory object after checking that they
-// are the ones that d names.
-func parseDirOf(data []byte, d Digest) (DirObject, error) {
+// ParseDirOf parses the bytes of a directory object after checking that they
+// are the ones that d names. An error has the kind DataCorrupt.
+func ParseDirOf(data []byte, d Digest) (DirObject, error) {
 	if got := digestBytes(data); string(got) != d.Hex() {
 		return nil, errs.New(errs.DataCorrupt, "directory object %s has the content of %s", d, got)
 	}

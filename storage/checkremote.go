@@ -196,7 +196,7 @@ func (k *remoteCheck) read(ctx context.Context, d Digest, m *meter) (bad string,
 		if err != nil {
 			return "", nil, err
 		}
-		tree, err = parseDirOf(data, d)
+		tree, err = ParseDirOf(data, d)
 		return "", tree, err
 	}
 	var got Digest

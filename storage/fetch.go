@@ -94,9 +94,13 @@ func (f *fetch) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	// A folder with missing members is stored too: what is there can be
-	// checked out, and the rest is known by name. One whose members failed is
-	// not: the next call brings them.
+	return f.storeTrees(ctx)
+}
+
+// storeTrees stores the directory objects. A folder with missing members is stored
+// too: what is there can be checked out, and the rest is known by name. One whose
+// members failed is not: the next call brings them.
+func (f *fetch) storeTrees(ctx context.Context) error {
 	failed := map[Digest]bool{}
 	for _, o := range f.failed {
 		failed[o.Digest] = true
@@ -151,10 +155,33 @@ func (f *fetch) plan(ctx context.Context) ([]Digest, error) {
 			return nil, err
 		}
 	}
-	data := make([][]byte, len(absent))
+	data, err := f.readDirs(ctx, absent)
+	if err != nil {
+		return nil, err
+	}
+	for i, d := range absent {
+		if data[i] == nil {
+			continue
+		}
+		tree, err := ParseDirOf(data[i], d)
+		if err != nil {
+			return nil, err
+		}
+		if err := add(d, tree); err != nil {
+			return nil, err
+		}
+		f.trees = append(f.trees, fetchedTree{d, data[i], tree})
+	}
+	return unique(files), nil
+}
+
+// readDirs reads directory objects of the remote, several at a time. What is not
+// there, and what failed and was noted, is nil.
+func (f *fetch) readDirs(ctx context.Context, ds []Digest) ([][]byte, error) {
+	data := make([][]byte, len(ds))
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(f.Jobs)
-	for i, d := range absent {
+	for i, d := range ds {
 		g.Go(func() error {
 			var err error
 			data[i], err = f.readDir(gctx, d)
@@ -168,23 +195,7 @@ func (f *fetch) plan(ctx context.Context) ([]Digest, error) {
 			return nil
 		})
 	}
-	if err := g.Wait(); err != nil {
-		return nil, err
-	}
-	for i, d := range absent {
-		if data[i] == nil {
-			continue
-		}
-		tree, err := parseDirOf(data[i], d)
-		if err != nil {
-			return nil, err
-		}
-		if err := add(d, tree); err != nil {
-			return nil, err
-		}
-		f.trees = append(f.trees, fetchedTree{d, data[i], tree})
-	}
-	return unique(files), nil
+	return data, g.Wait()
 }
 
 // readDir reads a directory object of the remote.
@@ -195,7 +206,7 @@ func (o TransferOptions) readDir(ctx context.Context, d Digest) ([]byte, error) 
 		if err := o.Remote.Get(ctx, o.key(d), &buf); err != nil {
 			return err
 		}
-		_, err := parseDirOf(buf.Bytes(), d)
+		_, err := ParseDirOf(buf.Bytes(), d)
 		return err
 	})
 	if errs.KindOf(err) == errs.DataCorrupt {

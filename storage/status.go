@@ -137,5 +137,5 @@ func (o TransferOptions) findDir(ctx context.Context, d Digest, onRemote bool) (
 	if err != nil {
 		return nil, err
 	}
-	return parseDirOf(data, d)
+	return ParseDirOf(data, d)
 }

@@ -81,7 +81,7 @@ func TestGCInterop(t *testing.T) {
 	defer d.stop()
 	for i, flags := range []string{
 		"-w", "-a", "-T", "-A", "-aT", "--rev v1", "--rev HEAD -n 2", "-a -n 2", "--date 2026-03-15", "--all-experiments", "-w --not-in-remote",
-		"-A --not-in-remote -r store", "-w -c", "-a -c -r store -j 3", "-w -p ../other", "-a --skip-failed", "-w --dry",
+		"-A --not-in-remote -r store", "-w -c", "-w -r store", "-a -c -r store -j 3", "-w -p ../other", "-a --skip-failed", "-w --dry",
 	} {
 		var left [2][]string
 		var codes [2]int

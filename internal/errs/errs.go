@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 )
 
 // Kind classifies a failure. Each kind has one documented exit code.
@@ -105,6 +106,20 @@ func KindOf(err error) Kind {
 		return Interrupted
 	}
 	return Failed
+}
+
+// Has tells whether an error, or any of those that it is made of, has a kind.
+func Has(err error, kind Kind) bool {
+	if k, ok := err.(interface{ Kind() Kind }); ok && k.Kind() == kind {
+		return true
+	}
+	switch e := err.(type) {
+	case interface{ Unwrap() []error }:
+		return slices.ContainsFunc(e.Unwrap(), func(part error) bool { return Has(part, kind) })
+	case interface{ Unwrap() error }:
+		return Has(e.Unwrap(), kind)
+	}
+	return false
 }
 
 // HintOf gives the outermost hint in the chain. One of the system's refusals has

@@ -27,3 +27,15 @@ func TestHintOf(t *testing.T) {
 		t.Errorf("the own hint is lost: %q", got)
 	}
 }
+
+func TestHas(t *testing.T) {
+	both := fmt.Errorf("outer: %w", errors.Join(New(NotFound, "one"), Hint(New(Usage, "two"), "do this")))
+	for kind, want := range map[Kind]bool{NotFound: true, Usage: true, Auth: false} {
+		if got := Has(both, kind); got != want {
+			t.Errorf("kind %d: %v", kind, got)
+		}
+	}
+	if Has(nil, Failed) || Has(errors.New("plain"), Failed) {
+		t.Error("an error without a kind has one")
+	}
+}

@@ -61,7 +61,7 @@ func (b *Backend) explainCode(err error, api smithy.APIError) error {
 		return noBucket(b.set, err)
 	case "InvalidBucketName":
 		return errs.Hint(errs.New(errs.ProjectFile, "%q is no name of a bucket: %w", b.set.Bucket, err),
-			"set `ctrx remote modify %s url s3://BUCKET/PREFIX`: 3 to 63 small letters, digits, dots and hyphens, a letter or digit at both ends", b.set.Name)
+			"%s: 3 to 63 small letters, digits, dots and hyphens, a letter or digit at both ends", b.set.correctURL("set"))
 	case "AuthorizationHeaderMalformed", "PermanentRedirect", "IllegalLocationConstraintException", "InvalidRegion":
 		return b.wrongRegion(err, api)
 	case "RequestTimeTooSkewed":
@@ -88,9 +88,7 @@ func (b *Backend) explainCode(err error, api smithy.APIError) error {
 
 // explainTransport is for requests that got no answer in S3's form.
 func (b *Backend) explainTransport(err error) error {
-	modify := func(key, value string) string {
-		return fmt.Sprintf("ctrx remote modify %s %s %s", b.set.Name, key, value)
-	}
+	modify := b.set.modify
 	unreachable := func(hint string) error {
 		return errs.Hint(errs.New(errs.Unreachable, "%s: %w", b.where(), err), "%s", hint)
 	}
@@ -131,7 +129,7 @@ func (b *Backend) explainTransport(err error) error {
 // notS3 is for answers that no S3 server gives.
 func (b *Backend) notS3() error {
 	return errs.Hint(errs.New(errs.Unreachable, "%s does not answer like an S3 server", b.where()),
-		"check `ctrx remote modify %s endpointurl https://HOST`: is it the address of the S3 API, and not of a web page?", b.set.Name)
+		"check `%s`: is it the address of the S3 API, and not of a web page?", b.set.modify("endpointurl", "https://HOST"))
 }
 
 // where names the server for messages.
@@ -163,7 +161,27 @@ func (b *Backend) refused(err error) error {
 		"%s", credentialsHint(b.set))
 }
 
+// modify is what sets an option of the remote, or of a place without one.
+func (s Settings) modify(key, value string) string {
+	if s.Name == "" {
+		return fmt.Sprintf("--fs-config %s=%s", key, value)
+	}
+	return fmt.Sprintf("ctrx remote modify %s %s %s", s.Name, key, value)
+}
+
+// correctURL says what to do about a wrong address.
+func (s Settings) correctURL(verb string) string {
+	if s.Name == "" {
+		return verb + " the address, s3://BUCKET/PATH"
+	}
+	return verb + " `" + s.modify("url", "s3://BUCKET/PREFIX") + "`"
+}
+
 func credentialsHint(set Settings) string {
+	if set.Name == "" {
+		return fmt.Sprintf("set the keys with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or name a profile of ~/.aws/credentials with AWS_PROFILE or `%s`; "+
+			"they need the right to read and list %s", set.modify("profile", "NAME"), set.URL())
+	}
 	return fmt.Sprintf("set the keys with `ctrx remote modify --local %[1]s access_key_id ID` and `ctrx remote modify --local %[1]s secret_access_key KEY`, "+
 		"or with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or name a profile of ~/.aws/credentials with `ctrx remote modify %[1]s profile NAME`; "+
 		"they need the right to read, write and list %[2]s", set.Name, set.URL())
@@ -176,12 +194,12 @@ func noCredentials(set Settings, err error) error {
 
 func badAWSFiles(set Settings, err error) error {
 	return errs.Hint(errs.New(errs.Auth, "remote %q: AWS configuration: %w", set.Name, err),
-		"check ~/.aws/config and ~/.aws/credentials, AWS_PROFILE, and `ctrx remote modify %s profile NAME`", set.Name)
+		"check ~/.aws/config and ~/.aws/credentials, AWS_PROFILE, and `%s`", set.modify("profile", "NAME"))
 }
 
 func noBucket(set Settings, err error) error {
 	return errs.Hint(errs.New(errs.NotFound, "the bucket %s does not exist: %w", set.Bucket, err),
-		"create it in the console of the store, or correct `ctrx remote modify %s url s3://BUCKET/PREFIX`", set.Name)
+		"create it in the console of the store, or %s", set.correctURL("correct"))
 }
 
 // wrongRegion: the signature was made for another region than the server's.
@@ -191,7 +209,7 @@ func (b *Backend) wrongRegion(err error, api smithy.APIError) error {
 		region = m[1]
 	}
 	return errs.Hint(errs.New(errs.Auth, "the region of %s is wrong: %w", b.set.URL(), err),
-		"ctrx remote modify %s region %s", b.set.Name, region)
+		"%s", b.set.modify("region", region))
 }
 
 // redirectRegion reads the header by which AWS names the region of a bucket.

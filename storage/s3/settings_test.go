@@ -1,6 +1,7 @@
 package s3
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -129,5 +130,25 @@ func TestDefaultRegion(t *testing.T) {
 		if got := defaultRegion(endpoint); got != want {
 			t.Errorf("%s: %s", endpoint, got)
 		}
+	}
+}
+
+// TestHintsWithoutRemote: a place that is no remote is told how to set options
+// of its own, and never of a remote with an empty name.
+func TestHintsWithoutRemote(t *testing.T) {
+	set := Settings{Bucket: "b"}
+	for _, hint := range []string{
+		credentialsHint(set), errs.HintOf(noBucket(set, errors.New("x"))), errs.HintOf(badAWSFiles(set, errors.New("x"))), set.modify("region", "R"),
+	} {
+		if hint == "" || strings.Contains(hint, "remote modify") {
+			t.Errorf("%q", hint)
+		}
+	}
+	if got := set.modify("endpointurl", "URL"); got != "--fs-config endpointurl=URL" {
+		t.Error(got)
+	}
+	set.Name = "r"
+	if got := set.modify("endpointurl", "URL"); got != "ctrx remote modify r endpointurl URL" {
+		t.Error(got)
 	}
 }

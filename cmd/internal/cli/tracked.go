@@ -9,6 +9,7 @@ import (
 func (a *app) moveCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "move FROM TO", Aliases: []string{"mv"}, Short: "Rename tracked data with its .dvc file", Args: cobra.ExactArgs(2),
+		Long: "Rename tracked data with its .dvc file. A destination that is a folder, or ends with a slash, takes the data in; folders on the way are made.",
 		RunE: func(c *cobra.Command, args []string) error {
 			return a.project(c.Context(), func(p *pipeline.Project) error {
 				if err := p.Move(c.Context(), args[0], args[1]); err != nil {

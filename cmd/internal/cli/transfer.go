@@ -116,7 +116,7 @@ func (a *app) pullCommand() *cobra.Command {
 					}{transferred(fetched), append([]string{}, done.Added...), append([]string{}, done.Modified...), append([]string{}, done.Deleted...)}), err)
 				}
 				a.printCheckout(p, done, false)
-				if err == nil {
+				if err == nil || fetched.Files > 0 || checkoutSummary(done) != "" {
 					p.Info("%s", pullSummary(fetched, done))
 				}
 				return err
