@@ -53,8 +53,9 @@ const gridVersion = 1
 
 func (l layout) grids() string { return filepath.Join(l.own(), "grids") }
 
-// gridWait is how long one process waits for another that looks after a grid.
-const gridWait = 10 * time.Second
+// gridWait is how long one process waits for another that looks after a grid,
+// and which may have to wait for a server itself.
+const gridWait = 2 * time.Minute
 
 // checkGrid refuses a metric without a grid and a direction that is none.
 func (o PutOptions) checkGrid(combinations int) error {
