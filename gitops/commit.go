@@ -221,6 +221,9 @@ func (r *Repo) walkUntracked(ctx context.Context, dir string, take func(string, 
 	}
 	top := filepath.Join(r.root, filepath.FromSlash(dir))
 	return filepath.WalkDir(top, func(name string, e fs.DirEntry, err error) error {
+		if errors.Is(err, fs.ErrNotExist) && name != top {
+			return nil // just removed
+		}
 		if err != nil {
 			return err
 		}

@@ -189,6 +189,9 @@ func (p *Project) lookupRunCache(seen *dvcfile.StageLock) (*dvcfile.StageLock, e
 
 func (p *Project) readRunCache(name string) (*dvcfile.StageLock, error) {
 	data, err := os.ReadFile(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil // another process found it broken, or not needed any more
+	}
 	if err != nil {
 		return nil, fmt.Errorf("read run cache: %w", err)
 	}
@@ -199,7 +202,10 @@ func (p *Project) readRunCache(name string) (*dvcfile.StageLock, error) {
 	}
 	if err != nil {
 		p.Warn("corrupted cache file '%s'.", name)
-		return nil, os.Remove(name)
+		if err := os.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, err
+		}
+		return nil, nil
 	}
 	return entry, nil
 }

@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"maps"
@@ -98,6 +99,9 @@ func (w workTree) Files(rel string) ([]string, error) {
 func (w workTree) StageFiles(ctx context.Context) ([]string, error) {
 	var found []string
 	err := filepath.WalkDir(w.root, func(name string, d fs.DirEntry, err error) error {
+		if errors.Is(err, fs.ErrNotExist) && name != w.root {
+			return nil // a stage that runs, or the user, has just removed it
+		}
 		if err != nil {
 			return err
 		}
