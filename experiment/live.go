@@ -66,7 +66,8 @@ type live struct {
 	run     *tracking.Run
 	options liveOptions
 	now     func() time.Time
-	cancel  context.CancelFunc
+	ending  chan struct{}      // closed when nothing more is to be looked at
+	cancel  context.CancelFunc // of what is on its way
 	group   errgroup.Group
 
 	mu      sync.Mutex
@@ -92,8 +93,9 @@ func (t *tracker) startLive(ctx context.Context, o liveOptions) *live {
 	if !o.metrics && !o.usage {
 		return nil
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	l := &live{project: t.project, index: t.index, run: t.run, options: o, now: t.options.Config.Now, cancel: cancel,
+	// What was taken from a file is not taken again: it is sent although the run ends meanwhile.
+	ctx, cancel := outlasting(ctx)
+	l := &live{project: t.project, index: t.index, run: t.run, options: o, now: t.options.Config.Now, ending: make(chan struct{}), cancel: cancel,
 		points: t.points, tails: map[string]*tail{}, metrics: map[string]fs.FileInfo{}}
 	if o.metrics {
 		l.group.Go(func() error { return l.repeat(ctx, lookEvery, l.look) })
@@ -114,12 +116,14 @@ func (t *tracker) startLive(ctx context.Context, o liveOptions) *live {
 	return l
 }
 
-// repeat calls f at an interval until ctx ends, or f fails.
+// repeat calls f at an interval until the run ends, or f fails.
 func (l *live) repeat(ctx context.Context, every time.Duration, f func(context.Context) error) error {
 	tick := time.NewTicker(every)
 	defer tick.Stop()
 	for {
 		select {
+		case <-l.ending:
+			return nil
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
@@ -197,12 +201,24 @@ func (l *live) stop(ctx context.Context) error {
 	if l == nil {
 		return nil
 	}
-	l.cancel()
-	err := l.group.Wait()
+	err := l.end()
 	if err == nil && l.options.metrics {
 		err = l.look(ctx)
 	}
 	return err
+}
+
+// end waits until what is on its way has arrived.
+func (l *live) end() error {
+	defer l.cancel()
+	close(l.ending)
+	return l.group.Wait()
+}
+
+// abandon ends the logging of a run that never came to its results.
+func (l *live) abandon() {
+	l.cancel()
+	_ = l.end()
 }
 
 // sample logs what the commands use, if any run.

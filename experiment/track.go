@@ -15,6 +15,7 @@ import (
 
 	"ctrx/gitops"
 	"ctrx/internal/errs"
+	"ctrx/internal/interrupt"
 	"ctrx/pipeline"
 	"ctrx/tracking"
 )
@@ -72,6 +73,27 @@ type tracker struct {
 
 // cleanUpTime bounds what is still sent after the run's context has ended.
 const cleanUpTime = 30 * time.Second
+
+// outlasting gives a context for the end of a run, which is recorded also when ctx
+// ends, before or meanwhile: it goes on for cleanUpTime after that, or until a
+// second signal comes.
+func outlasting(ctx context.Context) (context.Context, context.CancelFunc) {
+	after, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() {
+		timer := time.NewTimer(cleanUpTime)
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+		case <-interrupt.Again(ctx):
+		case <-after.Done():
+		}
+		cancel(context.Cause(ctx))
+	})
+	return after, func() {
+		stop()
+		cancel(nil)
+	}
+}
 
 // startTracking opens the MLflow run and logs the parameters as they are now,
 // with the overrides applied.
@@ -177,8 +199,7 @@ func (t *tracker) close(ctx context.Context) {
 		return
 	}
 	if t.live != nil { // the run never came to its results
-		t.live.cancel()
-		_ = t.live.group.Wait()
+		t.live.abandon()
 		t.live = nil
 	}
 	t.earlier.end(ctx)
@@ -233,11 +254,8 @@ func (t *tracker) finish(ctx context.Context, outcome *Outcome, runErr error) (*
 	default:
 		status = tracking.Failed
 	}
-	if ctx.Err() != nil {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), cleanUpTime)
-		defer cancel()
-	}
+	ctx, cancel := outlasting(ctx)
+	defer cancel()
 	err := t.live.stop(ctx)
 	t.live = nil
 	err = errors.Join(err, t.logResults(ctx, outcome, status))

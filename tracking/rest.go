@@ -220,6 +220,9 @@ func (r *rest) send(req *http.Request) (*http.Response, error) {
 	}
 	defer resp.Body.Close()
 	data, _ := io.ReadAll(io.LimitReader(resp.Body, 1<<20)) // a part is enough for a message
+	if err := req.Context().Err(); err != nil {             // of the embedded store, which says so in its answer
+		return nil, r.unreachable(req.Context(), err)
+	}
 	return nil, r.refusal(resp, data)
 }
 
