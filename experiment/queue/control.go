@@ -269,6 +269,11 @@ func (q *Queue) remove(ctx context.Context, t Task) (bool, error) {
 		return false, err
 	}
 	defer lease.Unlock()
+	return q.removeFiles(t)
+}
+
+// removeFiles is remove for a process that has the task's lease.
+func (q *Queue) removeFiles(t Task) (bool, error) {
 	taken := t.State != Queued
 	if err := os.Remove(q.path(messageFile{t.file, taken})); err != nil {
 		if errors.Is(err, fs.ErrNotExist) {

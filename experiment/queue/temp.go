@@ -40,9 +40,8 @@ func (q *Queue) RunTemp(ctx context.Context, o PutOptions, run RunOptions) (*exp
 	if closeErr := log.Close(); err == nil {
 		err = closeErr
 	}
-	if err == nil {
-		c.release()
-		_, err = q.remove(ctx, c.task) // as with dvc, only failed ones stay
+	if err == nil { // as with dvc, only failed ones stay
+		_, err = q.removeFiles(c.task)
 	}
 	return outcome, err
 }
