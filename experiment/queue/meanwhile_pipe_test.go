@@ -1,13 +1,12 @@
-//go:build unix
+//go:build linux || darwin
 
 package queue
 
 import (
 	"encoding/json"
 	"os"
+	"syscall"
 	"testing"
-
-	"golang.org/x/sys/unix"
 )
 
 // A task whose run ends while its files are read is neither failed nor lost. The
@@ -24,7 +23,7 @@ func TestEndWhileItIsLookedAt(t *testing.T) {
 	if err := os.Remove(info); err != nil {
 		t.Fatal(err)
 	}
-	if err := unix.Mkfifo(info, 0o666); err != nil {
+	if err := syscall.Mkfifo(info, 0o666); err != nil {
 		t.Fatal(err)
 	}
 	seen, failed := make(chan Task, 1), make(chan error, 1)
