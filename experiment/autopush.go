@@ -2,6 +2,7 @@ package experiment
 
 import (
 	"context"
+	"errors"
 	"strings"
 
 	"ctrx/internal/errs"
@@ -41,8 +42,14 @@ func (r *run) autoPush(ctx context.Context, remote string) error {
 	done := Shared{}
 	// The data goes first, so that who sees the ref finds it.
 	t, err := p.Push(ctx, o.transfer(p.Git, []Ref{ref}))
-	if err == nil {
+	switch {
+	case errors.Is(err, pipeline.ErrNoRemote):
+		p.Warn("no data was pushed: there is no remote for it. To have one: ctrx remote add -d NAME URL")
+		err = nil
+	case err == nil:
 		p.Info("%s", t.PushSummary())
+	}
+	if err == nil {
 		_, err = o.pushRefs(ctx, p.Git, []Ref{ref}, &done)
 	}
 	if err == nil && len(done.Diverged) > 0 {

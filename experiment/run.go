@@ -151,6 +151,11 @@ func prepare(ctx context.Context, p *pipeline.Project, command string, o RunOpti
 	if err != nil || head.Commit == "" {
 		return nil, errs.Hint(errors.Join(errs.New(errs.NotFound, "the repository has no commit yet, and an experiment needs one to start from"), err), firstCommit)
 	}
+	if !o.Dry { // else it would be found out when all has run
+		if err := p.Git.Resolved(ctx); err != nil {
+			return nil, err
+		}
+	}
 	refs, err := Refs(p.Git)
 	if err != nil {
 		return nil, err

@@ -2,6 +2,7 @@ package experiment
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strings"
 
@@ -32,7 +33,8 @@ type Shared struct {
 
 // Push sends experiments to a Git remote, and their data to the remote of the
 // data. When the data cannot be sent the refs are sent all the same: the result
-// says so beside the error.
+// says so beside the error. Where there is no remote for data that is a warning,
+// as experiments are of use without it.
 func Push(ctx context.Context, p *pipeline.Project, o ShareOptions) (Shared, error) {
 	var done Shared
 	repo, err := p.Repo()
@@ -55,7 +57,12 @@ func Push(ctx context.Context, p *pipeline.Project, o ShareOptions) (Shared, err
 	if o.NoCache || len(sent) == 0 {
 		return done, nil
 	}
-	if done.Data, err = p.Push(ctx, o.transfer(repo, sent)); err != nil {
+	done.Data, err = p.Push(ctx, o.transfer(repo, sent))
+	if errors.Is(err, pipeline.ErrNoRemote) {
+		p.Warn("no data was pushed: there is no remote for it. To send it too: ctrx remote add -d NAME URL, then this command again")
+		return done, nil
+	}
+	if err != nil {
 		return done, errs.New(errs.KindOf(err), "failed to push cache: %w", errs.Hint(err, "the experiments are at '%s' already; for their data: ctrx exp push %s, or do without: --no-cache", o.GitRemote, o.GitRemote))
 	}
 	return done, nil
@@ -87,7 +94,7 @@ func (o ShareOptions) pushRefs(ctx context.Context, repo *gitops.Repo, refs []Re
 }
 
 // Pull brings experiments of a Git remote here, and their data into the cache.
-// The work tree stays as it is.
+// The work tree stays as it is. That there is no remote for data is a warning.
 func Pull(ctx context.Context, p *pipeline.Project, o ShareOptions) (Shared, error) {
 	var done Shared
 	repo, err := p.Repo()
@@ -135,6 +142,10 @@ func Pull(ctx context.Context, p *pipeline.Project, o ShareOptions) (Shared, err
 		return done, nil
 	}
 	done.Data, err = p.Fetch(ctx, o.transfer(repo, here))
+	if errors.Is(err, pipeline.ErrNoRemote) {
+		p.Warn("not all data of the experiments is here, and there is no remote for it. To fetch it: ctrx remote add -d NAME URL, then this command again")
+		return done, nil
+	}
 	return done, err
 }
 

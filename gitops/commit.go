@@ -80,6 +80,23 @@ func (r *Repo) CommitTree(tree string, spec CommitSpec) (string, error) {
 	return hash.String(), nil
 }
 
+// Resolved is an error where a path is in a merge conflict: such a work tree has
+// no tree that could be committed. It looks at the index only.
+func (r *Repo) Resolved(ctx context.Context) error {
+	x, err := r.loadIndex(ctx)
+	if err != nil {
+		return err
+	}
+	return x.resolved()
+}
+
+func (x *index) resolved() error {
+	if x.merging == "" {
+		return nil
+	}
+	return errs.Hint(errs.New(errs.Conflict, "%s is in a merge conflict", x.merging), "resolve it and `git add` it; git status tells how to abort instead")
+}
+
 // WriteTree writes the tree that WriteCommit commits and gives its hash. Two
 // equal hashes are two equal states.
 func (r *Repo) WriteTree(ctx context.Context, add []string) (string, error) {
@@ -87,8 +104,8 @@ func (r *Repo) WriteTree(ctx context.Context, add []string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if x.merging != "" {
-		return "", errs.Hint(errs.New(errs.Conflict, "%s is in a merge conflict", x.merging), "resolve it and `git add` it, or git merge --abort")
+	if err := x.resolved(); err != nil {
+		return "", err
 	}
 	files := map[string]file{}
 	err = r.scan(ctx, x, true, func(c change) error {
@@ -221,8 +238,8 @@ func (r *Repo) walkUntracked(ctx context.Context, dir string, take func(string, 
 	}
 	top := filepath.Join(r.root, filepath.FromSlash(dir))
 	return filepath.WalkDir(top, func(name string, e fs.DirEntry, err error) error {
-		if errors.Is(err, fs.ErrNotExist) && name != top {
-			return nil // just removed
+		if name != top && fsx.Missing(err) {
+			return nil // somebody has just removed it
 		}
 		if err != nil {
 			return err

@@ -1,12 +1,15 @@
 package gitops
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"math/rand"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -222,8 +225,38 @@ func TestMergeConflictIsRefused(t *testing.T) {
 	if _, err := r.WriteTree(t.Context(), nil); errs.KindOf(err) != errs.Conflict || !strings.Contains(err.Error(), "f is in a merge conflict") {
 		t.Errorf("%v", err)
 	}
+	if err := r.Resolved(t.Context()); errs.KindOf(err) != errs.Conflict {
+		t.Errorf("%v", err)
+	}
 	if dirty, err := r.Dirty(t.Context()); !dirty || err != nil {
 		t.Errorf("dirty %v, %v", dirty, err)
+	}
+	s.write("f", "both")
+	s.git("add", "f")
+	if err := s.open().Resolved(t.Context()); err != nil {
+		t.Errorf("when all is added: %v", err)
+	}
+}
+
+func TestUntrackedFolderThatGoes(t *testing.T) {
+	s := newSandbox(t)
+	s.write("f", "base")
+	s.commit("base")
+	s.write("d/a", "1", "d/gone/x", "2", "d/z", "3")
+	r := s.open()
+	var seen []string
+	err := r.walkUntracked(t.Context(), "d", func(rel string, _ fs.FileInfo) {
+		if seen = append(seen, rel); rel == "d/a" { // d was listed, and d/gone is not read yet
+			if err := os.RemoveAll(filepath.Join(s.root, "d", "gone")); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	if want := []string{"d/a", "d/z"}; err != nil || !slices.Equal(seen, want) {
+		t.Errorf("%q, %v; want %q", seen, err, want)
+	}
+	if err := r.walkUntracked(t.Context(), "nosuch", func(string, fs.FileInfo) {}); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a folder that is not there: %v", err)
 	}
 }
 

@@ -86,6 +86,9 @@ func (p *Project) stagesToRecord(ctx context.Context, o RecordOptions) ([]*Stage
 }
 
 func (p *Project) commitStage(ctx context.Context, s *Stage, o RecordOptions) (*dvcfile.StageLock, error) {
+	if err := s.recordable(); err != nil {
+		return nil, err
+	}
 	changes, err := p.Check(ctx, s)
 	if err != nil {
 		return nil, err

@@ -114,7 +114,7 @@ type executor struct {
 	running int
 	results chan outcome
 	added   map[string][]int // dvc.lock -> tasks of the stages that are new in it, ascending
-	talked  bool             // the last step said something
+	talked  bool             // the last step did something, without failing
 	failure error            // ends the run
 }
 
@@ -249,7 +249,7 @@ func (x *executor) settle(ctx context.Context, out outcome) {
 		x.r.Executed++
 		x.history.add(x.p, s, out, x.o)
 	}
-	x.talked = out.acted && x.o.Jobs <= 1
+	x.talked = out.acted && out.err == nil && x.o.Jobs <= 1
 	x.r.Done = append(x.r.Done, StageDone{Stage: s, Action: out.step.Action, Reason: out.step.Reason(), Took: out.took, Err: out.err})
 	switch {
 	case out.err != nil:
@@ -322,14 +322,15 @@ func (x *executor) dropDependents(s *Stage, err error) {
 		return
 	}
 	x.p.Warn("%v", err)
-	dependents := x.g.Descendants(s)
-	if len(dependents) == 0 {
-		return
-	}
-	for _, d := range dependents {
+	var dependents []*Stage
+	for _, d := range x.g.Descendants(s) {
 		if i, planned := x.place[d]; planned {
 			x.tasks[i].dropped = true
+			dependents = append(dependents, d)
 		}
+	}
+	if len(dependents) == 0 {
+		return
 	}
 	noun := "Stage"
 	if len(dependents) > 1 {

@@ -53,7 +53,7 @@ func (p *Project) loadIndex(ctx context.Context, src Source, broken func(file st
 			err = ix.addData(file)
 		}
 		if err == nil {
-			err = errors.Join(p.checkOutputPaths(src, ix.Stages[known:]), p.locate(src, ix.Stages[known:]))
+			err = errors.Join(checkDependencyPaths(ix.Stages[known:]), p.checkOutputPaths(src, ix.Stages[known:]), p.locate(src, ix.Stages[known:]))
 		}
 		if err != nil {
 			if err = broken(file, err); err != nil {
@@ -62,6 +62,19 @@ func (p *Project) loadIndex(ctx context.Context, src Source, broken func(file st
 		}
 	}
 	return ix, nil
+}
+
+// checkDependencyPaths refuses stages that depend on stage files, as DVC does: it
+// reads no file that has one. What an import follows is another repository's.
+func checkDependencyPaths(stages []*Stage) error {
+	for _, s := range stages {
+		for _, d := range s.Deps {
+			if name := path.Base(d.Path); !s.IsData() && (isStageFile(name) || name == ".dvc") {
+				return errs.Hint(errs.At(d.Pos, "DVC file '%s' cannot be a dependency", d.Path), "depend on the data that it names, or on dvc.lock")
+			}
+		}
+	}
+	return nil
 }
 
 // checkOutputPaths refuses outputs that would be taken for stage files, and
@@ -176,7 +189,7 @@ func (ix *Index) addPipeline(file string, opts dvcfile.ParseOptions) error {
 func newPipelineStage(file string, spec *dvcfile.Stage, lock *dvcfile.StageLock) *Stage {
 	wdir := path.Join(path.Dir(file), spec.WDir)
 	s := &Stage{
-		File: file, Name: spec.Name, Cmd: spec.Cmd, Commands: spec.Commands, WDir: wdir,
+		File: file, Name: spec.Name, Cmd: spec.Cmd, CmdPos: spec.CmdPos, Commands: spec.Commands, WDir: wdir,
 		Frozen: spec.Frozen, AlwaysChanged: spec.AlwaysChanged, Desc: spec.Desc, Meta: spec.Meta, Lock: lock, Pos: spec.Pos,
 		Vars: &dvcfile.Map{},
 	}

@@ -57,6 +57,9 @@ func (w worker) do(ctx context.Context, t *task, env []string) outcome {
 		}
 		return out
 	}
+	if out.err = s.recordable(); out.err != nil {
+		return out
+	}
 	if w.o.Pull && !w.o.Dry && step.MissingOnly && !step.Forced && w.p.pullStage(ctx, s) {
 		return out
 	}

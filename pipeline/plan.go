@@ -3,6 +3,7 @@ package pipeline
 import (
 	"context"
 	"slices"
+	"strings"
 
 	"ctrx/internal/errs"
 	"ctrx/pipeline/dvcfile"
@@ -109,6 +110,9 @@ func (p *Project) selectStages(ix *Index, g *Graph, o PlanOptions) ([]*Stage, er
 	case len(stages) == 0 && len(o.Targets) == 0 && !o.SingleItem:
 		return g.Order(nil, false), nil // a dvc.yaml without stages stands for the project
 	case len(stages) == 0:
+		if o.Recursive { // dvc runs the whole project then, which nobody asked for
+			p.Warn("there is no stage below '%s': nothing to run", strings.Join(targets, "', '"))
+		}
 		return nil, nil
 	case o.Pipeline:
 		return g.Order(g.Component(stages), false), nil
@@ -136,7 +140,7 @@ func (p *Project) decide(ctx context.Context, g *Graph, s *Stage, o PlanOptions,
 		step.Changes, step.MissingOnly = changes, missingOnly
 	}
 	switch {
-	case s.IsData() || s.Frozen || s.Cmd == nil:
+	case s.IsData() || s.Frozen || !s.hasCommand():
 		step.Action = Verify
 		return step, nil
 	case force:

@@ -19,7 +19,7 @@ import (
 // runCacheable tells whether a stage's result depends on what it declares
 // only, so that the run cache may stand in for running it (dvc-compat 6).
 func (s *Stage) runCacheable() bool {
-	if s.IsCallback() || s.AlwaysChanged || s.Cmd == nil || len(s.Outs) == 0 || len(s.Deps)+len(s.Params) == 0 {
+	if s.IsCallback() || s.AlwaysChanged || !s.hasCommand() || len(s.Outs) == 0 || len(s.Deps)+len(s.Params) == 0 {
 		return false
 	}
 	return !slices.ContainsFunc(s.Deps, func(d *Dependency) bool { return d.Rel == "" }) &&
@@ -187,10 +187,12 @@ func (p *Project) lookupRunCache(seen *dvcfile.StageLock) (*dvcfile.StageLock, e
 	return p.readRunCache(filepath.Join(dir, newest))
 }
 
+// readRunCache reads an entry; nil where another process has just removed it, or
+// where it is broken.
 func (p *Project) readRunCache(name string) (*dvcfile.StageLock, error) {
 	data, err := os.ReadFile(name)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil // another process found it broken, or not needed any more
+		return nil, nil
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read run cache: %w", err)

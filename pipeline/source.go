@@ -2,7 +2,6 @@ package pipeline
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io/fs"
 	"maps"
@@ -13,6 +12,7 @@ import (
 	"strings"
 
 	"ctrx/gitops"
+	"ctrx/internal/fsx"
 	"ctrx/internal/ignore"
 )
 
@@ -31,8 +31,11 @@ type Source interface {
 // filesBelow is Files of any tree; prefix is the path of the project root in it.
 func filesBelow(tree fs.FS, prefix, rel string) ([]string, error) {
 	var files []string
-	err := fs.WalkDir(tree, path.Join(prefix, rel), func(name string, d fs.DirEntry, err error) error {
+	top := path.Join(prefix, rel)
+	err := fs.WalkDir(tree, top, func(name string, d fs.DirEntry, err error) error {
 		switch {
+		case name != top && fsx.Missing(err):
+			return nil // somebody has just removed it
 		case err != nil:
 			return err
 		case d.IsDir():
@@ -95,12 +98,13 @@ func (w workTree) Files(rel string) ([]string, error) {
 }
 
 // StageFiles walks the work tree, leaving out what Git or DVC ignores: outputs
-// are git-ignored, so a large data folder is not entered.
+// are git-ignored, so a large data folder is not entered. A folder that is gone
+// when its turn comes, as those that a running stage makes for a moment, holds none.
 func (w workTree) StageFiles(ctx context.Context) ([]string, error) {
 	var found []string
 	err := filepath.WalkDir(w.root, func(name string, d fs.DirEntry, err error) error {
-		if errors.Is(err, fs.ErrNotExist) && name != w.root {
-			return nil // a stage that runs, or the user, has just removed it
+		if name != w.root && fsx.Missing(err) {
+			return nil
 		}
 		if err != nil {
 			return err

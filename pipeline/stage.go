@@ -15,9 +15,10 @@ import (
 type Stage struct {
 	File          string        // rel path of the dvc.yaml or .dvc file
 	Name          string        // name in the dvc.yaml; "" for a .dvc file
-	Cmd           dvcfile.Value // as compared and recorded: string or []Value; nil when there is none
-	Commands      []string      // as run, one shell invocation each
-	WDir          string        // rel folder in which the commands run; paths are relative to it
+	Cmd           dvcfile.Value // as compared and recorded: string or []Value; nil for a .dvc file
+	CmdPos        errs.Pos
+	Commands      []string // as run, one shell invocation each; none where `cmd` is empty
+	WDir          string   // rel folder in which the commands run; paths are relative to it
 	Deps          []*Dependency
 	Params        []*ParamsDependency
 	Outs          []*Output
@@ -59,7 +60,21 @@ func (s *Stage) IsData() bool { return s.Data != nil }
 // IsCallback tells whether the stage has a command but neither dependencies
 // nor outputs: DVC runs such a stage every time.
 func (s *Stage) IsCallback() bool {
-	return s.Cmd != nil && len(s.Deps) == 0 && len(s.Params) == 0 && len(s.Outs) == 0
+	return s.hasCommand() && len(s.Deps) == 0 && len(s.Params) == 0 && len(s.Outs) == 0
+}
+
+// hasCommand tells whether there is something to run: not in a .dvc file, and
+// not where `cmd` is an empty string or list.
+func (s *Stage) hasCommand() bool { return len(s.Commands) > 0 }
+
+// recordable is an error for a stage whose `cmd` is empty: dvc.lock has no form
+// for it, so it can be neither run nor committed. Its file is as usable as with DVC
+// for everything else.
+func (s *Stage) recordable() error {
+	if s.IsData() || s.hasCommand() {
+		return nil
+	}
+	return errs.Hint(errs.At(s.CmdPos, "stage '%s': 'cmd' is empty", s.Name), "give the command behind `cmd:`")
 }
 
 // Address is how the stage is named from the rel folder dir: "train" for a

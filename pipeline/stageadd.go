@@ -118,6 +118,8 @@ func (p *Project) checkStageSpec(spec StageSpec) error {
 			return errs.New(errs.Usage, "file '%s' is specified more than once.", o.Path)
 		case deps[rel]:
 			return errs.New(errs.Usage, "'%s' is specified as an output and as a dependency.", o.Path)
+		case !o.NoCache && !insideProject(rel):
+			return errs.New(errs.Usage, "output '%s' lies outside of the project, where no data is cached", o.Path)
 		}
 		outs[rel] = true
 	}

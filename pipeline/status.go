@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"context"
+	"slices"
 
 	"ctrx/pipeline/dvcfile"
 )
@@ -98,10 +99,9 @@ func (p *Project) StatusValue(all []StageStatus) *dvcfile.Map {
 		if outs := p.groupKind(st.Changes, OutputChanged); outs.Len() > 0 {
 			groups = append(groups, dvcfile.NewMap("changed outs", outs))
 		}
-		for _, c := range st.Changes {
-			switch c.Kind {
-			case AlwaysChanged, CommandChanged, ChecksumChanged:
-				groups = append(groups, c.String())
+		for _, kind := range []ChangeKind{AlwaysChanged, ChecksumChanged, CommandChanged} { // DVC's order
+			if i := slices.IndexFunc(st.Changes, func(c Change) bool { return c.Kind == kind }); i >= 0 {
+				groups = append(groups, st.Changes[i].String())
 			}
 		}
 		out.Set(st.Address, groups)

@@ -326,6 +326,10 @@ func (p *Project) shipPart(ctx context.Context, s *shipment, so selectedOutput, 
 	return err
 }
 
+// ErrNoRemote says that data has nowhere to go to or to come from.
+var ErrNoRemote = errs.Hint(errs.New(errs.NotFound, "no remote was named and there is no default remote"),
+	"ctrx remote add -d NAME URL, where URL is a folder or s3://bucket/prefix")
+
 // remoteName chooses a remote: the one asked for, the output's own, or the
 // default one.
 func (p *Project) remoteName(asked, own string) (string, error) {
@@ -337,8 +341,7 @@ func (p *Project) remoteName(asked, own string) (string, error) {
 	if name, ok := p.Config.DefaultRemote(); ok {
 		return name, nil
 	}
-	return "", errs.Hint(errs.New(errs.NotFound, "no remote was named and there is no default remote"),
-		"ctrx remote add -d NAME URL, where URL is a folder or s3://bucket/prefix")
+	return "", ErrNoRemote
 }
 
 // uploadsDir is where unfinished uploads are written down.

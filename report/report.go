@@ -12,6 +12,7 @@ import (
 	"errors"
 	"io/fs"
 	"path"
+	"slices"
 
 	"ctrx/internal/errs"
 	"ctrx/pipeline/dvcfile"
@@ -33,6 +34,33 @@ type File struct {
 	Rel  string // relative to the project root
 	Data dvcfile.Value
 	Err  error // the file could not be read; Data is not used
+}
+
+// HideWorkspace leaves the work tree out where it holds the same as branch, the
+// one that HEAD is on, as DVC does in `metrics show -a`. branch is "" where HEAD
+// is on none. What could not be read equals nothing.
+func HideWorkspace(revs []Revision, branch string) []Revision {
+	at := func(name string) int {
+		return slices.IndexFunc(revs, func(r Revision) bool { return r.Name == name })
+	}
+	work, head := at(Workspace), at(branch)
+	if branch == "" || work < 0 || head < 0 || !sameFiles(revs[work], revs[head]) {
+		return revs
+	}
+	return slices.Delete(slices.Clone(revs), work, work+1)
+}
+
+// sameFiles tells whether two revisions could be read and hold equal files, in
+// whatever order.
+func sameFiles(a, b Revision) bool {
+	if a.Err != nil || b.Err != nil || len(a.Files) != len(b.Files) {
+		return false
+	}
+	return !slices.ContainsFunc(a.Files, func(f File) bool {
+		return !slices.ContainsFunc(b.Files, func(g File) bool {
+			return f.Rel == g.Rel && f.Err == nil && g.Err == nil && dvcfile.Equal(f.Data, g.Data)
+		})
+	})
 }
 
 // Metrics reduces the content of a metrics file to what DVC takes for metrics:

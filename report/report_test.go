@@ -170,6 +170,40 @@ func TestShowValue(t *testing.T) {
 	}
 }
 
+func TestHideWorkspace(t *testing.T) {
+	file := func(text string) []File { return []File{{Path: "../m", Rel: "m", Data: value(t, text)}} }
+	broken := []File{{Path: "../m", Rel: "m", Err: fs.ErrNotExist}}
+	two := append(file(`{"a": 1}`), File{Path: "../n", Rel: "n", Data: value(t, `2`)})
+	for _, test := range []struct {
+		name         string
+		work, branch []File
+		head         string
+		hidden       bool
+	}{
+		{"equal", file(`{"a": 1, "b": 2}`), file(`{"b": 2.0, "a": 1}`), "main", true},
+		{"no files", nil, nil, "main", true},
+		{"another order", two, []File{two[1], two[0]}, "main", true},
+		{"changed", file(`{"a": 1}`), file(`{"a": 2}`), "main", false},
+		{"one more", two, file(`{"a": 1}`), "main", false},
+		{"unreadable", broken, broken, "main", false},
+		{"detached", file(`1`), file(`1`), "", false},
+		{"another branch", file(`1`), file(`1`), "other", false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			revs := []Revision{{Name: "workspace", Files: test.work}, {Name: "main", Files: test.branch}}
+			if got := HideWorkspace(revs, test.head); (len(got) == 1) != test.hidden || got[len(got)-1].Name != "main" {
+				t.Errorf("%v", got)
+			}
+			if revs[0].Name != "workspace" {
+				t.Error("the argument was changed")
+			}
+		})
+	}
+	if got := HideWorkspace([]Revision{{Name: "", Files: file(`1`)}}, "main"); len(got) != 1 {
+		t.Errorf("a single revision: %v", got)
+	}
+}
+
 func TestRounding(t *testing.T) {
 	for _, tt := range []struct {
 		x         float64

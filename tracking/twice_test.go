@@ -19,7 +19,6 @@ func TestCreatedTwice(t *testing.T) {
 		r := newRemote(t)
 		cfg := config(t, r.URL)
 		if spooled {
-			cfg.Env = nil
 			cfg.OnError = Spool
 		}
 		var late *http.Request

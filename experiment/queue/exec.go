@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -284,70 +283,7 @@ func (q *Queue) makeCopy(ctx context.Context, t Task, root string) error {
 	if err := experiment.CopySettings(q.project, dir); err != nil {
 		return fmt.Errorf("settings of the working copy: %w", err)
 	}
-	for _, rel := range t.message.CopyPaths {
-		if !filepath.IsLocal(filepath.FromSlash(rel)) {
-			return errs.New(errs.Usage, "path to copy '%s' lies outside of the project", rel)
-		}
-		if err := copyPath(q.project.Abs(rel), filepath.Join(dir, filepath.FromSlash(rel))); err != nil {
-			return fmt.Errorf("copy %s into the working copy: %w", rel, err)
-		}
-	}
-	return nil
-}
-
-// copyPath copies a file, link or folder.
-func copyPath(from, to string) error {
-	info, err := os.Lstat(from)
-	if err != nil {
-		return err
-	}
-	if err := os.MkdirAll(filepath.Dir(to), 0o777); err != nil {
-		return fsx.FullDisk(err)
-	}
-	switch {
-	case info.IsDir():
-		entries, err := os.ReadDir(from)
-		if err != nil {
-			return err
-		}
-		if err := os.MkdirAll(to, 0o777); err != nil {
-			return fsx.FullDisk(err)
-		}
-		for _, e := range entries {
-			if e.Name() == ".git" || e.Name() == ".dvc" {
-				continue
-			}
-			if err := copyPath(filepath.Join(from, e.Name()), filepath.Join(to, e.Name())); err != nil {
-				return err
-			}
-		}
-		return nil
-	case info.Mode()&fs.ModeSymlink != 0:
-		target, err := os.Readlink(from)
-		if err != nil {
-			return err
-		}
-		_ = os.Remove(to)
-		return os.Symlink(target, to)
-	case !info.Mode().IsRegular():
-		return nil
-	}
-	return copyFile(from, to, info.Mode().Perm())
-}
-
-func copyFile(from, to string, perm fs.FileMode) error {
-	in, err := os.Open(from)
-	if err != nil {
-		return err
-	}
-	defer in.Close()
-	_ = os.Remove(to) // what git put there may be a link
-	out, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, perm)
-	if err != nil {
-		return fsx.FullDisk(err)
-	}
-	_, err = io.Copy(out, in)
-	return fsx.FullDisk(errors.Join(err, out.Close()))
+	return q.copyPaths(t, dir)
 }
 
 // publishResult brings an experiment commit into the project and makes its

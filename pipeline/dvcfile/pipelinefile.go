@@ -55,9 +55,10 @@ type PlotSpec struct {
 // Stage is one stage with all templates filled in.
 type Stage struct {
 	Name          string
-	Group         string   // name of the foreach or matrix definition it was made from, else ""
-	Cmd           Value    // as recorded and compared: a string or a list of strings
-	Commands      []string // as run, each in a shell of its own
+	Group         string // name of the foreach or matrix definition it was made from, else ""
+	Cmd           Value  // as recorded and compared: a string or a list of strings
+	CmdPos        errs.Pos
+	Commands      []string // as run, each in a shell of its own; none where Cmd is empty
 	WDir          string   // relative to the dvc.yaml's folder, as written; "" is that folder
 	Deps          []string
 	DepPos        []errs.Pos // of each of Deps

@@ -94,12 +94,10 @@ func (b *stageBuilder) strings(field string, v Value) ([]string, error) {
 	return out, nil
 }
 
-// cmd sets the command as it is compared and as it is run.
+// cmd sets the command as it is compared and as it is run. An empty one is
+// read, as DVC reads it: only the stage that has it cannot be run.
 func (b *stageBuilder) cmd(v Value) error {
-	if list, isList := v.([]Value); v == "" || isList && len(list) == 0 {
-		return errs.Hint(b.fail("cmd", -1, "'cmd' is empty"), "give the command behind `cmd:`")
-	}
-	b.stage.Cmd = v
+	b.stage.Cmd, b.stage.CmdPos = v, b.pos("cmd", -1)
 	switch v := v.(type) {
 	case string:
 		b.stage.Commands = splitLines(v)

@@ -258,7 +258,7 @@ func addAssessments(ctx context.Context, tx *sql.Tx, found map[string]*traceInfo
 				err = errors.Join(err, json.Unmarshal([]byte(problem.String), &a.Feedback.Error))
 			}
 		case "expectation":
-			a.Expectation = &wire.Expectation{Value: json.RawMessage(value)}
+			a.Expectation = expected(value)
 		default:
 			a.Issue = json.RawMessage(value)
 		}
@@ -267,6 +267,15 @@ func addAssessments(ctx context.Context, tx *sql.Tx, found map[string]*traceInfo
 		}
 		return err
 	})
+}
+
+// expected gives an expectation as the API has it: a list or an object is JSON in a
+// text.
+func expected(value string) *wire.Expectation {
+	if !strings.HasPrefix(value, "[") && !strings.HasPrefix(value, "{") {
+		return &wire.Expectation{Value: json.RawMessage(value)}
+	}
+	return &wire.Expectation{Serialized: &wire.SerializedValue{Format: "JSON_FORMAT", Value: value}}
 }
 
 // takeMetadata adds a row of a trace's metadata to it, or what the row stands

@@ -52,11 +52,22 @@ type keyValue struct {
 	Value text `json:"value"`
 }
 
+// required checks what is there and of which type. Fields that most points lack are
+// looked at last.
 func (m metricIn) required(prefix string) error {
 	for _, err := range []error{m.Key.required(prefix + "key"), m.Value.required(prefix + "value"), m.Timestamp.required(prefix + "timestamp"), m.Step.optional(prefix + "step")} {
 		if err != nil {
 			return err
 		}
+	}
+	if !m.Model.set && !m.DatasetName.set && !m.DatasetDigest.set {
+		return nil
+	}
+	if err := firstError(m.Model.optional(prefix+"model_id"), m.DatasetName.optional(prefix+"dataset_name"), m.DatasetDigest.optional(prefix+"dataset_digest")); err != nil {
+		return err
+	}
+	if (m.DatasetName.value == "") != (m.DatasetDigest.value == "") {
+		return invalid("Both dataset_name and dataset_digest must be provided if one is provided")
 	}
 	return nil
 }
@@ -114,8 +125,8 @@ func (s *Server) logBatch(r *http.Request) (any, error) {
 }
 
 // checkBatch checks a log-batch. In two cases in which a real server answers 200
-// and loses what was sent, this one does not follow it: a metric's value, time or
-// step of another type ("abc"), after which that server drops the rest of the
+// and loses what was sent, this one does not follow it: a field of a metric of
+// another type (a time "abc"), after which that server drops the rest of the
 // batch, is refused as it is by log-metric; and of a parameter or tag whose value
 // is no text (5, true), for which it stores an empty one, the JSON is stored.
 func checkBatch(metrics []metricIn, params, tags []keyValue) (batch, error) {

@@ -131,7 +131,13 @@ func (s *Server) checkRoot(location string) error {
 	if location == "" || s.opts.AllowLocalRoots {
 		return nil
 	}
+	if utf8.RuneCountInString(location) > wire.MaxRoot {
+		return invalid("Invalid artifact path length. The length of the artifact path cannot be greater than %d characters.", wire.MaxRoot)
+	}
 	u, err := url.Parse(location)
+	if err == nil && u.Fragment != "" {
+		return invalid("'artifact_location' URL can't include fragments or params.")
+	}
 	if err != nil || u.Scheme == "" || u.Scheme == "file" || len(u.Scheme) == 1 {
 		return invalid("Invalid artifact_location: '%s'. This server accepts no artifact root on its own disk.", location)
 	}
@@ -309,29 +315,36 @@ func (s *Server) setExperimentStage(r *http.Request, from, to string) (any, erro
 // experimentQuery is a search over experiments, from a body or a query string.
 type experimentQuery struct {
 	ViewType   viewType `json:"view_type"`
-	MaxResults *int     `json:"max_results"`
+	MaxResults integer  `json:"max_results"`
 	Filter     text     `json:"filter"`
 	OrderBy    []string `json:"order_by"`
 	PageToken  text     `json:"page_token"`
 }
 
-func (s *Server) searchExperiments(r *http.Request) (any, error) {
-	var in experimentQuery
+// readExperimentQuery reads the query of an experiments/search.
+func readExperimentQuery(r *http.Request) (in experimentQuery, err error) {
 	if r.Method == http.MethodPost {
-		if err := decode(r, &in); err != nil {
-			return nil, err
-		}
-	} else {
-		q := r.URL.Query()
-		n, err := queryInt(q, "max_results", wire.DefaultSearchResults)
-		if err != nil {
-			return nil, err
-		}
-		in = experimentQuery{ViewType: viewType(q.Get("view_type")), MaxResults: &n, Filter: text{value: q.Get("filter")},
-			OrderBy: q["order_by"], PageToken: text{value: q.Get("page_token")}}
+		return in, decode(r, &in)
 	}
-	if in.MaxResults != nil && *in.MaxResults > wire.MaxSearchResults {
-		return nil, invalid("Invalid value %d for parameter 'max_results' supplied. It must be at most %d", *in.MaxResults, wire.MaxSearchResults)
+	q := r.URL.Query()
+	n, err := queryInt(q, "max_results", wire.DefaultSearchResults)
+	return experimentQuery{ViewType: viewType(q.Get("view_type")), MaxResults: integer{value: int64(n), set: true}, Filter: text{value: q.Get("filter")},
+		OrderBy: q["order_by"], PageToken: text{value: q.Get("page_token")}}, err
+}
+
+// experimentPage is a page of found experiments.
+type experimentPage struct {
+	Experiments []wire.Experiment `json:"experiments,omitempty"`
+	NextPage    string            `json:"next_page_token,omitempty"`
+}
+
+func (s *Server) searchExperiments(r *http.Request) (any, error) {
+	in, err := readExperimentQuery(r)
+	if err != nil {
+		return nil, err
+	}
+	if n := in.MaxResults.value; n > wire.MaxSearchResults {
+		return nil, invalid("Invalid value %d for parameter 'max_results' supplied. It must be at most %d", n, wire.MaxSearchResults)
 	}
 	limit, err := pageSize(in.MaxResults)
 	if err := firstError(in.Filter.optional("filter"), in.PageToken.optional("page_token"), err); err != nil {
@@ -345,37 +358,33 @@ func (s *Server) searchExperiments(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	ctx := r.Context()
-	var answer struct {
-		Experiments []wire.Experiment `json:"experiments,omitempty"`
-		NextPage    string            `json:"next_page_token,omitempty"`
-	}
-	err = s.store.read(ctx, func(tx *sql.Tx) error {
-		rows, err := tx.QueryContext(ctx, q.text+" LIMIT ? OFFSET ?", append(q.args, limit+1, offset)...)
-		if err != nil {
-			return err
-		}
-		defer rows.Close()
-		for rows.Next() {
-			e, err := scanExperiment(rows)
-			if err != nil {
-				return err
-			}
-			answer.Experiments = append(answer.Experiments, e)
-		}
-		if err := rows.Err(); err != nil {
-			return err
-		}
-		if len(answer.Experiments) > limit {
-			answer.Experiments, answer.NextPage = answer.Experiments[:limit], pageToken(offset+limit)
-		}
-		for i := range answer.Experiments {
-			e := &answer.Experiments[i]
-			if e.Tags, err = experimentTags(ctx, tx, e.ID); err != nil {
-				return err
-			}
-		}
-		return nil
+	var answer experimentPage
+	err = s.store.read(r.Context(), func(tx *sql.Tx) (err error) {
+		answer, err = readExperiments(r.Context(), tx, q, limit, offset)
+		return err
 	})
 	return answer, err
+}
+
+// readExperiments reads a page of the experiments that a query selects.
+func readExperiments(ctx context.Context, tx *sql.Tx, q query, limit, offset int) (experimentPage, error) {
+	var page experimentPage
+	err := q.page(ctx, tx, limit, offset, func(row scanner) error {
+		e, err := scanExperiment(row)
+		page.Experiments = append(page.Experiments, e)
+		return err
+	})
+	if err != nil {
+		return page, err
+	}
+	if len(page.Experiments) > limit {
+		page.Experiments, page.NextPage = page.Experiments[:limit], pageToken(offset+limit)
+	}
+	for i := range page.Experiments {
+		e := &page.Experiments[i]
+		if e.Tags, err = experimentTags(ctx, tx, e.ID); err != nil {
+			return page, err
+		}
+	}
+	return page, nil
 }

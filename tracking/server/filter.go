@@ -57,6 +57,7 @@ type vocabulary struct {
 	numeric    []string          // attributes compared as numbers
 	lists      []string          // attributes that take IN
 	nullable   []string          // entities that take IS NULL
+	tagged     []string          // attributes that are kept like tags, and take it, too
 	registry   bool              // the searches of the registry have messages of their own
 	plain      bool              // bad clauses stand in messages without quotes
 	loose      bool              // attribute keys are checked by the caller (logged models)
@@ -198,7 +199,7 @@ func (p *parser) comparison() (c clause, ok bool, err error) {
 	}
 	switch {
 	case strings.HasPrefix(op, "IS "):
-		if !slices.Contains(p.words.nullable, c.entity) {
+		if !slices.Contains(p.words.nullable, c.entity) && !(c.entity == entityAttribute && slices.Contains(p.words.tagged, c.key)) {
 			return c, false, invalid("IS NULL / IS NOT NULL is only supported for tags and params, not for '%s' '%s'", c.entity, c.key)
 		}
 	case special && p.words.takesLists(c):
@@ -375,7 +376,7 @@ func (v vocabulary) checkRun(c clause) error {
 	switch {
 	case numeric:
 		valid = numbers
-	case c.entity == entityParam || c.entity == entityTag:
+	case c.entity == entityParam || c.entity == entityTag || c.entity == entityMetadata:
 		valid = append(texts, "IS NOT NULL", "IS NULL")
 	default:
 		valid = append(texts, "IN", "NOT IN")
@@ -386,7 +387,8 @@ func (v vocabulary) checkRun(c clause) error {
 		if c.entity != entityDataset && !slices.Contains(v.lists, c.key) {
 			return invalid("Only ['%s'] attributes support comparison with a list of quoted string values.", strings.Join(v.lists, "', '"))
 		}
-	case strings.HasPrefix(c.op, "IS "):
+	case strings.HasPrefix(c.op, "IS "): // comparison has refused it where nothing can be absent
+		return nil
 	case numeric && !c.value.number && c.entity == entityMetric:
 		return invalid("Expected numeric value type for metric. Found %s", c.value.source)
 	case numeric && !c.value.number:

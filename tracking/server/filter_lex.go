@@ -102,7 +102,7 @@ func quotedLength(s string) int {
 		if s[i] != s[0] {
 			continue
 		}
-		if i+1 < len(s) && s[i+1] == s[0] && s[0] != '`' {
+		if i+1 < len(s) && s[i+1] == s[0] {
 			i++
 			continue
 		}
@@ -137,6 +137,9 @@ func nameLength(s string) int {
 				return i
 			}
 			i += n
+			if r == '`' && (i == len(s) || s[i] != '.') { // what follows is another word
+				return i
+			}
 		case nameRune(r):
 			i += size
 		default:

@@ -251,3 +251,26 @@ func TestFilterOfAnotherType(t *testing.T) {
 		}
 	}
 }
+
+// More experiments than SQLite takes arguments are searched, as with a real server.
+func TestSearchManyExperiments(t *testing.T) {
+	f := newFixture(t)
+	id := f.newRun(t)
+	ids, places := make([]string, 40000), make([]m, 40000)
+	for i := range ids {
+		ids[i] = fmt.Sprint(len(ids) - 1 - i)
+		places[i] = m{"type": "MLFLOW_EXPERIMENT", "mlflow_experiment": m{"experiment_id": ids[i]}}
+	}
+	var out struct{ Runs []wire.Run }
+	for _, filter := range []string{"", "params.p = '1'"} {
+		f.post(t, "runs/search", m{"experiment_ids": ids, "filter": filter}, &out)
+		if found := len(out.Runs) == 1 && out.Runs[0].Info.RunID == id; found != (filter == "") {
+			t.Errorf("filter %q found %v", filter, out.Runs)
+		}
+		out.Runs = nil
+	}
+	f.post(t, "logged-models/search", m{"experiment_ids": ids}, nil)
+	if status, answer := f.request(t, "POST", traces+"/search", m{"locations": places}); status != 200 {
+		t.Errorf("traces: %d %.200s", status, answer)
+	}
+}

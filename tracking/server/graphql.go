@@ -72,7 +72,7 @@ func (s *Server) graph(r *http.Request, operation string, input json.RawMessage)
 		Experiments []string `json:"experimentIds"`
 		Filter      text     `json:"filter"`
 		View        viewType `json:"runViewType"`
-		Max         *int     `json:"maxResults"`
+		Max         integer  `json:"maxResults"`
 		OrderBy     []string `json:"orderBy"`
 		PageToken   text     `json:"pageToken"`
 
@@ -99,8 +99,8 @@ func (s *Server) graph(r *http.Request, operation string, input json.RawMessage)
 		return "mlflowSearchRuns", answer, err
 	case "GetMetricHistoryBulkInterval":
 		q := intervalQuery{Runs: in.Runs, Key: in.Key, Start: in.Start, End: in.End}
-		if in.Max != nil {
-			q.Max = integer{value: int64(*in.Max), set: true}
+		if in.Max.set {
+			q.Max = in.Max
 		}
 		found, err := s.interval(ctx, q)
 		if err != nil {

@@ -66,6 +66,14 @@ func (t texts) required(param string) error {
 	return t.optional(param)
 }
 
+// given is required for a list that may be empty.
+func (t texts) given(param string) error {
+	if !t.set {
+		return missing(param)
+	}
+	return t.optional(param)
+}
+
 // boolean is a truth value that may come from a query string.
 type boolean bool
 

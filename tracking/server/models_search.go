@@ -92,11 +92,8 @@ func (in modelQuery) sql(experiments []int64) (query, error) {
 	if err != nil {
 		return query{}, err
 	}
-	q := query{text: "SELECT " + loggedModelColumns + " FROM logged_models m WHERE m.lifecycle_stage != 'deleted' AND m.experiment_id IN ("}
-	for i, id := range experiments {
-		q.add(map[bool]string{true: "?", false: ", ?"}[i == 0], id)
-	}
-	q.add(")")
+	q := query{text: "SELECT " + loggedModelColumns + " FROM logged_models m WHERE m.lifecycle_stage != 'deleted' AND "}
+	q.among("m.experiment_id", experiments)
 	metrics := false
 	for _, c := range clauses {
 		switch c.entity {
@@ -218,7 +215,7 @@ func (s *Server) searchLoggedModels(r *http.Request) (any, error) {
 	if err := decode(r, &in); err != nil {
 		return nil, err
 	}
-	if err := firstError(in.Experiments.required("experiment_ids"), in.Filter.optional("filter"), in.MaxResults.optional("max_results"), in.PageToken.optional("page_token")); err != nil {
+	if err := firstError(in.Experiments.given("experiment_ids"), in.Filter.optional("filter"), in.MaxResults.optional("max_results"), in.PageToken.optional("page_token")); err != nil {
 		return nil, err
 	}
 	if slices.ContainsFunc(in.Datasets, func(d modelDataset) bool { return d.Name == "" }) {

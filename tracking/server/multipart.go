@@ -55,24 +55,13 @@ func (s *Server) serveParts(w http.ResponseWriter, r *http.Request, rest string)
 	if err != nil {
 		return err
 	}
-	var in struct {
-		Path   text    `json:"path"`
-		Parts  integer `json:"num_parts"`
-		Upload text    `json:"upload_id"`
-		Sent   *[]struct {
-			Number integer `json:"part_number"`
-			ETag   text    `json:"etag"`
-		} `json:"parts"`
-	}
+	var in partsQuery
 	r.Body = http.MaxBytesReader(w, r.Body, maxJSON)
 	if err := decode(r, &in); err != nil {
 		return err
 	}
-	if err := firstError(in.Path.required("path"), in.Parts.optional("num_parts"), in.Upload.optional("upload_id")); err != nil {
+	if err := in.check(call); err != nil {
 		return err
-	}
-	if call == "complete" && in.Sent == nil {
-		return missing("parts")
 	}
 	// Only the name counts of the file on the client's disk.
 	name, err := safePath(path.Base(in.Path.value))
@@ -83,19 +72,7 @@ func (s *Server) serveParts(w http.ResponseWriter, r *http.Request, rest string)
 	if store == nil {
 		return refuse(wire.NotImplemented, "Multipart upload is not supported for the current artifact repository")
 	}
-	var answer any = empty{}
-	switch ctx := r.Context(); call {
-	case "create":
-		answer, err = beginParts(ctx, store, key, int(in.Parts.value))
-	case "complete":
-		etags := map[int]string{}
-		for _, p := range *in.Sent {
-			etags[int(p.Number.value)] = p.ETag.value
-		}
-		err = store.CompleteParts(ctx, key, in.Upload.value, etags)
-	case "abort":
-		err = store.AbortParts(ctx, key, in.Upload.value)
-	}
+	answer, err := in.send(r.Context(), store, key, call)
 	if errors.Is(err, fs.ErrNotExist) {
 		return refuse(wire.ResourceDoesNotExist, "No upload of '%s' with id '%s' is known", key, in.Upload.value)
 	}
@@ -107,6 +84,42 @@ func (s *Server) serveParts(w http.ResponseWriter, r *http.Request, rest string)
 	}
 	writeJSON(w, http.StatusOK, answer)
 	return nil
+}
+
+// partsQuery is the body of the three calls of an upload in parts.
+type partsQuery struct {
+	Path   text    `json:"path"`
+	Parts  integer `json:"num_parts"`
+	Upload text    `json:"upload_id"`
+	Sent   *[]struct {
+		Number integer `json:"part_number"`
+		ETag   text    `json:"etag"`
+	} `json:"parts"`
+}
+
+func (in partsQuery) check(call string) error {
+	if err := firstError(in.Path.required("path"), in.Parts.optional("num_parts"), in.Upload.optional("upload_id")); err != nil {
+		return err
+	}
+	if call == "complete" && in.Sent == nil {
+		return missing("parts")
+	}
+	return nil
+}
+
+// send asks the store to do a call, create, complete or abort, for the object key.
+func (in partsQuery) send(ctx context.Context, store PartStore, key, call string) (any, error) {
+	switch call {
+	case "create":
+		return beginParts(ctx, store, key, int(in.Parts.value))
+	case "complete":
+		etags := map[int]string{}
+		for _, p := range *in.Sent {
+			etags[int(p.Number.value)] = p.ETag.value
+		}
+		return empty{}, store.CompleteParts(ctx, key, in.Upload.value, etags)
+	}
+	return empty{}, store.AbortParts(ctx, key, in.Upload.value)
 }
 
 // partsAnswer is the answer of mpu/create.

@@ -28,7 +28,7 @@ func (s *Server) logOutputs(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	if len(in.Models) == 0 {
+	if in.Models == nil {
 		return nil, missing("models")
 	}
 	ctx := r.Context()

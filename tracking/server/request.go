@@ -58,7 +58,7 @@ func (i *integer) UnmarshalJSON(data []byte) error {
 		return nil
 	}
 	var v wire.Int
-	if err := v.UnmarshalJSON(data); err == nil {
+	if err := v.UnmarshalJSON(data); err == nil && string(data) != `""` {
 		i.value = int64(v)
 	} else if _, err := strconv.ParseFloat(string(data), 64); err != nil && !isBool(data) {
 		i.raw = string(data)
@@ -191,7 +191,7 @@ func queryRun(q url.Values) (string, error) {
 
 // decode reads a JSON body into v. An empty body counts as {}, a body that is
 // a JSON string holding JSON is read through, and the bare words NaN and
-// Infinity, which Python writes, are accepted.
+// Infinity, which Python writes, and names like runName are accepted.
 func decode(r *http.Request, v any) error {
 	data, err := io.ReadAll(r.Body)
 	if err != nil {
@@ -207,10 +207,17 @@ func decode(r *http.Request, v any) error {
 			data = []byte(inner)
 		}
 	}
+	if data, err = snakeNames(data, v); err != nil {
+		return err
+	}
 	if json.Unmarshal(data, v) == nil {
 		return nil
 	}
-	if err := json.Unmarshal(quoteNonFinite(data), v); err != nil {
+	marked, err := snakeNames(quoteNonFinite(data), v)
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal(marked, v); err != nil {
 		if wrong, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
 			var fields map[string]json.RawMessage
 			if json.Unmarshal(data, &fields) == nil && fields[wrong.Field] != nil {

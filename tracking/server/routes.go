@@ -1,6 +1,7 @@
 package server
 
 import (
+	"maps"
 	"net/http"
 	"strings"
 )
@@ -61,8 +62,18 @@ func patterns() []pattern {
 	}
 }
 
+// routes gives the calls whose paths do not vary.
 func routes() map[string]route {
-	const get, post, patch, del = http.MethodGet, http.MethodPost, http.MethodPatch, http.MethodDelete
+	all := map[string]route{}
+	for _, some := range []map[string]route{trackingRoutes(), registryRoutes(), otherRoutes()} {
+		maps.Copy(all, some)
+	}
+	return all
+}
+
+// trackingRoutes are the calls about experiments, runs and what runs have.
+func trackingRoutes() map[string]route {
+	const get, post = http.MethodGet, http.MethodPost
 	return map[string]route{
 		"2.0/mlflow/experiments/get":                   {get: (*Server).getExperiment},
 		"2.0/mlflow/experiments/get-by-name":           {get: (*Server).getExperimentByName},
@@ -100,7 +111,13 @@ func routes() map[string]route {
 
 		"2.0/mlflow/logged-models":        {post: (*Server).createLoggedModel},
 		"2.0/mlflow/logged-models/search": {post: (*Server).searchLoggedModels},
+	}
+}
 
+// registryRoutes are the calls about registered models and their versions.
+func registryRoutes() map[string]route {
+	const get, post, patch, del = http.MethodGet, http.MethodPost, http.MethodPatch, http.MethodDelete
+	return map[string]route{
 		"2.0/mlflow/registered-models/create":              {post: (*Server).createRegisteredModel},
 		"2.0/mlflow/registered-models/rename":              {post: (*Server).renameRegisteredModel},
 		"2.0/mlflow/registered-models/update":              {patch: (*Server).updateRegisteredModel},
@@ -121,7 +138,13 @@ func routes() map[string]route {
 		"2.0/mlflow/model-versions/get-download-uri": {get: (*Server).downloadURI},
 		"2.0/mlflow/model-versions/set-tag":          {post: (*Server).setVersionTag},
 		"2.0/mlflow/model-versions/delete-tag":       {del: (*Server).deleteVersionTag},
+	}
+}
 
+// otherRoutes are the calls about traces and the server itself.
+func otherRoutes() map[string]route {
+	const get, post = http.MethodGet, http.MethodPost
+	return map[string]route{
 		"3.0/mlflow/server-info": {get: (*Server).serverInfo},
 
 		"3.0/mlflow/traces":               {post: (*Server).startTrace},

@@ -320,7 +320,7 @@ func fillInputs(ctx context.Context, tx *sql.Tx, in string, index map[string]*wi
 		return err
 	}
 	return each(ctx, tx, `SELECT t.input_uuid, t.name, t.value FROM input_tags t JOIN inputs i ON i.input_uuid = t.input_uuid
-		WHERE i.destination_type = 'RUN' AND i.destination_id IN (SELECT value FROM json_each(?)) ORDER BY t.rowid`, in, func(row scanner) error {
+		WHERE i.destination_type = 'RUN' AND i.destination_id IN (SELECT value FROM json_each(?)) ORDER BY t.name`, in, func(row scanner) error {
 		var input string
 		var t wire.Tag
 		err := row.Scan(&input, &t.Key, &t.Value)

@@ -41,16 +41,18 @@ func (v viewType) where(column string) string {
 	return column + " = 'active'"
 }
 
-func pageSize(max *int) (int, error) {
+func pageSize(max integer) (int, error) {
 	switch {
-	case max == nil:
+	case !max.set:
 		return wire.DefaultSearchResults, nil
-	case *max > wire.MaxSearchResults:
-		return 0, invalid("Invalid value %d for parameter 'max_results' supplied:  Hint: Value was of type 'int'.%s", *max, seeDocs)
-	case *max < 1:
-		return 0, invalid("Invalid value %d for parameter 'max_results' supplied. It must be a positive integer", *max)
+	case max.raw != "":
+		return 0, wrongType("max_results", max.raw)
+	case max.value > wire.MaxSearchResults:
+		return 0, invalid("Invalid value %d for parameter 'max_results' supplied:  Hint: Value was of type 'int'.%s", max.value, seeDocs)
+	case max.value < 1:
+		return 0, invalid("Invalid value %d for parameter 'max_results' supplied. It must be a positive integer", max.value)
 	}
-	return *max, nil
+	return int(max.value), nil
 }
 
 // pageToken makes the token of the page that begins at an offset.
@@ -80,6 +82,30 @@ func pageOffset(token string) (int, error) {
 		return 0, invalid("Invalid page token, decoded value=b'%s'", data)
 	}
 	return int(v.Offset), nil
+}
+
+// maxMarks is how many ids are arguments of their own. More go as one JSON list:
+// SQLite takes no more than 32,766 arguments.
+const maxMarks = 200
+
+// among appends the condition that a column is one of these ids.
+func (q *query) among(column string, ids []int64) {
+	if len(ids) > maxMarks {
+		list := []byte("[")
+		for i, id := range ids {
+			if i > 0 {
+				list = append(list, ',')
+			}
+			list = strconv.AppendInt(list, id, 10)
+		}
+		q.add(column+" IN (SELECT value FROM json_each(?))", string(append(list, ']')))
+		return
+	}
+	marks := strings.TrimSuffix(strings.Repeat("?, ", len(ids)), ", ")
+	q.add(column + " IN (" + marks + ")")
+	for _, id := range ids {
+		q.args = append(q.args, id)
+	}
 }
 
 // compare appends "column op value" to a condition.
@@ -165,7 +191,7 @@ type runQuery struct {
 	Experiments []string `json:"experiment_ids"`
 	Filter      text     `json:"filter"`
 	View        viewType `json:"run_view_type"`
-	MaxResults  *int     `json:"max_results"`
+	MaxResults  integer  `json:"max_results"`
 	OrderBy     []string `json:"order_by"`
 	PageToken   text     `json:"page_token"`
 }

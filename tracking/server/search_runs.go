@@ -215,14 +215,8 @@ func (s runSearch) sql(p plan) query {
 
 // scope appends the condition on experiment and life cycle.
 func (s runSearch) scope(q *query, experiment string) {
-	q.add(experiment + " IN (")
-	for i, id := range s.experiments {
-		if i > 0 {
-			q.add(", ")
-		}
-		q.add("?", id)
-	}
-	q.add(") AND " + s.view.where("r.lifecycle_stage"))
+	q.among(experiment, s.experiments)
+	q.add(" AND " + s.view.where("r.lifecycle_stage"))
 }
 
 // sorting gives the terms of ORDER BY and joins the tables that they need.

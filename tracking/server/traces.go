@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"ctrx/tracking/wire"
 )
@@ -150,7 +151,8 @@ func traceState(s string) string {
 }
 
 // putTraceTexts stores tags, metadata and the texts that have a column on newer
-// revisions.
+// revisions. Keys that are too long are cut, as by a real server: the trace is not
+// refused for them.
 func putTraceTexts(ctx context.Context, tx *sql.Tx, info traceInfo) error {
 	columns, err := findTraceColumns(ctx, tx)
 	if err != nil {
@@ -181,6 +183,7 @@ func putTraceTexts(ctx context.Context, tx *sql.Tx, info traceInfo) error {
 		}
 	}
 	for k, v := range metadata {
+		k = wire.Cut(k, wire.MaxKey)
 		if err := checkTraceKey(k); err != nil {
 			return err
 		}
@@ -190,7 +193,7 @@ func putTraceTexts(ctx context.Context, tx *sql.Tx, info traceInfo) error {
 		}
 	}
 	for k, v := range info.Tags {
-		if err := putTraceTag(ctx, tx, columns, info.ID, k, v); err != nil {
+		if err := putTraceTag(ctx, tx, columns, info.ID, wire.Cut(k, wire.MaxKey), v); err != nil {
 			return err
 		}
 	}
@@ -201,8 +204,8 @@ func checkTraceKey(key string) error {
 	if key == "" {
 		return missing("key")
 	}
-	if len([]rune(key)) > 250 {
-		return tooLong("key", 250)
+	if utf8.RuneCountInString(key) > wire.MaxKey {
+		return tooLong("key", wire.MaxKey)
 	}
 	return nil
 }
@@ -233,6 +236,10 @@ func findTrace(ctx context.Context, tx *sql.Tx, id string) (traceInfo, error) {
 	return list[0], nil
 }
 
+// traceIDs ends a condition on a column that has the id of a trace; the argument is
+// a JSON list of ids.
+const traceIDs = ` IN (SELECT value FROM json_each(?))`
+
 // readTraces reads traces in the order of their ids; one that is not there is
 // left out.
 func readTraces(ctx context.Context, tx *sql.Tx, ids []string) ([]traceInfo, error) {
@@ -245,44 +252,12 @@ func readTraces(ctx context.Context, tx *sql.Tx, ids []string) ([]traceInfo, err
 	if err != nil {
 		return nil, err
 	}
-	found := map[string]*traceInfo{}
-	const those = ` IN (SELECT value FROM json_each(?))`
-	err = each(ctx, tx, fmt.Sprintf(`SELECT t.request_id, t.experiment_id, t.timestamp_ms, t.execution_time_ms, t.status, coalesce(%s, ''), coalesce(%s, ''), coalesce(%s, ''), coalesce(%s, '')
-		FROM trace_info t WHERE t.request_id`, columns.or("client_request_id", "NULL"), columns.or("request_preview", "NULL"), columns.or("response_preview", "NULL"),
-		columns.or("trace_name", "NULL"))+those, in, func(row scanner) error {
-		info := traceInfo{Metadata: map[string]string{}, Tags: map[string]string{}}
-		var begin int64
-		var duration sql.NullInt64
-		var name string
-		err := row.Scan(&info.ID, &info.Location.Experiment.ID, &begin, &duration, &info.State, &info.ClientID, &info.Request, &info.Response, &name)
-		info.Location.Type = "MLFLOW_EXPERIMENT"
-		info.Time = traceTime(begin)
-		if duration.Valid {
-			info.Duration = strconv.FormatFloat(float64(duration.Int64)/1000, 'f', 3, 64) + "s"
-		}
-		if name != "" {
-			info.Tags[traceName] = name
-		}
-		found[info.ID] = &info
-		return err
-	})
+	found, err := readTraceRows(ctx, tx, in, columns)
 	if err != nil {
 		return nil, err
 	}
-	for _, kind := range []string{"trace_request_metadata", "trace_tags"} {
-		err := each(ctx, tx, `SELECT request_id, "key", coalesce(value, '') FROM `+kind+` WHERE request_id`+those+` ORDER BY rowid`, in, func(row scanner) error {
-			var id, key, value string
-			err := row.Scan(&id, &key, &value)
-			if info := found[id]; info != nil && kind == "trace_tags" {
-				info.Tags[key] = value
-			} else if info != nil && err == nil {
-				err = takeMetadata(info, key, value)
-			}
-			return err
-		})
-		if err != nil {
-			return nil, err
-		}
+	if err := addMetadata(ctx, tx, found, in); err != nil {
+		return nil, err
 	}
 	if err := addAssessments(ctx, tx, found, in); err != nil {
 		return nil, err
@@ -295,6 +270,57 @@ func readTraces(ctx context.Context, tx *sql.Tx, ids []string) ([]traceInfo, err
 		}
 	}
 	return out, nil
+}
+
+// readTraceRows reads what the table of traces has of those in a JSON list of ids.
+func readTraceRows(ctx context.Context, tx *sql.Tx, ids string, columns traceColumns) (map[string]*traceInfo, error) {
+	found := map[string]*traceInfo{}
+	return found, each(ctx, tx, fmt.Sprintf(`SELECT t.request_id, t.experiment_id, t.timestamp_ms, t.execution_time_ms, t.status, coalesce(%s, ''), coalesce(%s, ''), coalesce(%s, ''), coalesce(%s, '')
+		FROM trace_info t WHERE t.request_id`, columns.or("client_request_id", "NULL"), columns.or("request_preview", "NULL"), columns.or("response_preview", "NULL"),
+		columns.or("trace_name", "NULL"))+traceIDs, ids, func(row scanner) error {
+		info := traceInfo{Metadata: map[string]string{}, Tags: map[string]string{}}
+		var begin int64
+		var duration sql.NullInt64
+		var name string
+		err := row.Scan(&info.ID, &info.Location.Experiment.ID, &begin, &duration, &info.State, &info.ClientID, &info.Request, &info.Response, &name)
+		info.Location.Type = "MLFLOW_EXPERIMENT"
+		info.Time = traceTime(begin)
+		if duration.Valid {
+			info.Duration = traceDuration(duration.Int64)
+		}
+		if name != "" {
+			info.Tags[traceName] = name
+		}
+		found[info.ID] = &info
+		return err
+	})
+}
+
+// traceDuration writes milliseconds as protocol buffers do: whole seconds have no
+// fraction, others three digits.
+func traceDuration(millis int64) string {
+	text := strconv.FormatFloat(float64(millis)/1000, 'f', 3, 64)
+	return strings.TrimSuffix(text, ".000") + "s"
+}
+
+// addMetadata adds the metadata and the tags of the traces found.
+func addMetadata(ctx context.Context, tx *sql.Tx, found map[string]*traceInfo, ids string) error {
+	for _, kind := range []string{"trace_request_metadata", "trace_tags"} {
+		err := each(ctx, tx, `SELECT request_id, "key", coalesce(value, '') FROM `+kind+` WHERE request_id`+traceIDs+` ORDER BY rowid`, ids, func(row scanner) error {
+			var id, key, value string
+			err := row.Scan(&id, &key, &value)
+			if info := found[id]; info != nil && kind == "trace_tags" {
+				info.Tags[key] = value
+			} else if info != nil && err == nil {
+				err = takeMetadata(info, key, value)
+			}
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // completeTrace takes from the metadata what the table has no column for.

@@ -20,23 +20,30 @@ import (
 // assessments and linked runs, which the database has, and spans, which are
 // files and are read one after the other.
 
+// inForce gives the SELECT of the assessments of trace t that are in force: name
+// and value, which is JSON.
+func inForce(entity string, columns traceColumns) query {
+	field := "$." + entity
+	q := query{}
+	q.add(`SELECT json_extract(x.value, '$.assessment_name') AS name, coalesce(x.value -> ?, x.value ->> ?) AS value FROM trace_request_metadata x
+		WHERE x.request_id = t.request_id AND x."key" GLOB ? AND json_type(x.value, ?) IS NOT NULL AND coalesce(json_extract(x.value, '$.valid'), 1)`, field+".value", field+".serialized_value.value", assessmentKey+"*", field)
+	if columns["assessments"] {
+		q.add(` UNION ALL SELECT a.name, a.value FROM assessments a WHERE a.trace_id = t.request_id AND a.assessment_type = ? AND a.valid`, entity)
+	}
+	return q
+}
+
 // assessed appends a condition on the assessments that are in force. Values are
 // JSON: = takes true and 5 as they stand and texts with or without their quotes,
-// LIKE compares with the quotes, as on a real server.
-func (q *query) assessed(c clause, columns traceColumns) {
+// LIKE and RLIKE compare with the quotes, as on a real server. within are the
+// traces that are searched.
+func (q *query) assessed(ctx context.Context, tx *sql.Tx, c clause, columns traceColumns, within query) error {
 	not := ""
 	if c.op == "IS NULL" {
 		not = "NOT "
 	}
-	field := "$." + c.entity + ".value"
-	kept := `SELECT json_extract(x.value, '$.assessment_name') AS name, x.value -> ? AS value FROM trace_request_metadata x
-		WHERE x.request_id = t.request_id AND x."key" GLOB ? AND json_type(x.value, ?) IS NOT NULL AND coalesce(json_extract(x.value, '$.valid'), 1)`
-	args := []any{field, assessmentKey + "*", field}
-	if columns["assessments"] {
-		kept += ` UNION ALL SELECT a.name, a.value FROM assessments a WHERE a.trace_id = t.request_id AND a.assessment_type = ? AND a.valid`
-		args = append(args, c.entity)
-	}
-	q.add(not+"EXISTS (SELECT 1 FROM ("+kept+") y WHERE y.name = ?", append(args, c.key)...)
+	kept := inForce(c.entity, columns)
+	q.add(not+"EXISTS (SELECT 1 FROM ("+kept.text+") y WHERE y.name = ?", append(kept.args, c.key)...)
 	switch c.op {
 	case "IS NULL", "IS NOT NULL":
 	case "<", "<=", ">", ">=":
@@ -44,11 +51,21 @@ func (q *query) assessed(c clause, columns traceColumns) {
 	case "=", "!=":
 		not := map[string]string{"!=": "NOT "}[c.op]
 		q.add(" AND "+not+"y.value IN (?, json_quote(?))", c.value.text, c.value.text)
+	case "RLIKE":
+		values := query{}
+		values.add("SELECT DISTINCT j.value FROM (SELECT (SELECT json_group_array(y.value || '') FROM ("+kept.text+") y WHERE y.name = ?) AS list", append(slices.Clone(kept.args), c.key)...)
+		values.add(within.text+") l, json_each(l.list) j", within.args...)
+		list, err := values.matching(ctx, tx, c)
+		if err != nil {
+			return err
+		}
+		q.add(" AND y.value IN (SELECT value FROM json_each(?))", list)
 	default: // a text with the quotes that it has in JSON
 		q.add(" AND ")
 		q.compare("y.value", clause{op: c.op, value: literal{text: c.value.text}})
 	}
 	q.add(")")
+	return nil
 }
 
 // ofRun appends a condition that a trace was made in a run, or linked to it.
@@ -65,8 +82,8 @@ func (q *query) ofRun(c clause, columns traceColumns) {
 // checkTraceClause is check for spans and assessments.
 func checkTraceClause(c clause) error {
 	valid := []string{"!=", "=", "ILIKE", "IN", "LIKE", "NOT IN", "RLIKE"}
-	if c.entity != entitySpan { // RLIKE, which a real server has here, too, is refused
-		valid = []string{"!=", "<", "<=", "=", ">", ">=", "ILIKE", "IS NOT NULL", "IS NULL", "LIKE"}
+	if c.entity != entitySpan {
+		valid = []string{"!=", "<", "<=", "=", ">", ">=", "ILIKE", "IS NOT NULL", "IS NULL", "LIKE", "RLIKE"}
 	}
 	switch {
 	case c.entity != entitySpan && c.value.group:
@@ -82,7 +99,7 @@ func checkTraceClause(c clause) error {
 		if err != nil || math.IsNaN(n) {
 			return invalid("Expected a numeric value for %s when using comparator '%s'. Got value %s", c.entity, c.op, c.value.source)
 		}
-	case c.value.group || !c.value.quoted && !c.value.number && c.entity == entitySpan:
+	case c.value.group || !c.value.quoted && (c.op == "RLIKE" || !c.value.number && c.entity == entitySpan):
 		return invalid("Expected a quoted string value for %s (e.g. 'my-value'). Got value %s", c.entity, c.value.text)
 	case c.op == "RLIKE":
 		_, err := c.expression()
@@ -192,33 +209,42 @@ func (q *query) regular(ctx context.Context, tx *sql.Tx, value string, args []an
 	if c.key == "prompt" {
 		return invalid("Invalid comparator 'RLIKE' for prompts filter. Only '=' is supported with format: prompt = \"name/version\"")
 	}
+	values := query{"SELECT DISTINCT " + value + within.text, slices.Concat(args, within.args)}
+	list, err := values.matching(ctx, tx, c)
+	if err != nil {
+		return err
+	}
+	q.add(" AND "+value+" IN (SELECT value FROM json_each(?))", append(slices.Clone(args), list)...)
+	return nil
+}
+
+// matching gives those of the selected values that the pattern of a clause matches,
+// as a JSON list.
+func (q query) matching(ctx context.Context, tx *sql.Tx, c clause) (list string, err error) {
 	re, err := c.expression()
 	if err != nil {
-		return err
+		return "", err
 	}
-	rows, err := tx.QueryContext(ctx, "SELECT DISTINCT "+value+within.text, slices.Concat(args, within.args)...)
+	rows, err := tx.QueryContext(ctx, q.text, q.args...)
 	if err != nil {
-		return err
+		return "", err
 	}
-	matching := []string{}
+	defer rows.Close()
+	found := []string{}
 	for rows.Next() {
 		var v sql.NullString
 		if err := rows.Scan(&v); err != nil {
-			return errors.Join(err, rows.Close())
+			return "", err
 		}
 		if v.Valid && re.MatchString(v.String) {
-			matching = append(matching, v.String)
+			found = append(found, v.String)
 		}
 	}
-	if err := errors.Join(rows.Err(), rows.Close()); err != nil {
-		return err
+	if err := rows.Err(); err != nil {
+		return "", err
 	}
-	list, err := wire.Marshal(matching)
-	if err != nil {
-		return err
-	}
-	q.add(" AND "+value+" IN (SELECT value FROM json_each(?))", append(slices.Clone(args), string(list))...)
-	return nil
+	data, err := wire.Marshal(found)
+	return string(data), err
 }
 
 // like matches a pattern of SQL's LIKE.

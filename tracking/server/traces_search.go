@@ -36,6 +36,7 @@ func traceVocabulary() vocabulary {
 		numeric:    []string{"end_time", "end_time_ms", "execution_time", "execution_time_ms", "timestamp", "timestamp_ms"},
 		lists:      []string{"client_request_id", "name", "request_id", "run_id", "status", "trace_id"},
 		nullable:   []string{entityTag, entityMetadata, entityFeedback, entityExpectation},
+		tagged:     []string{"name", "run_id"},
 		regular:    true,
 		valid:      "{'attribute', 'attributes', 'expectation', 'feedback', 'issue', 'metadata', 'request_metadata', 'span', 'tag', 'tags', 'trace'}",
 	}
@@ -89,25 +90,22 @@ type traceQuery struct {
 		} `json:"mlflow_experiment"`
 	} `json:"locations"`
 	Filter     text     `json:"filter"`
-	MaxResults *int     `json:"max_results"`
+	MaxResults integer  `json:"max_results"`
 	OrderBy    []string `json:"order_by"`
 	PageToken  text     `json:"page_token"`
 }
 
 // within is the end of a SELECT over the traces t of the experiments.
 func (in traceQuery) within() (query, error) {
-	q := query{text: " FROM trace_info t WHERE t.experiment_id IN ("}
+	q := query{text: " FROM trace_info t WHERE "}
+	ids := make([]int64, len(in.Locations))
 	for i, l := range in.Locations {
-		id, err := parseExperimentID(l.Experiment.ID)
-		if err != nil {
+		var err error
+		if ids[i], err = parseExperimentID(l.Experiment.ID); err != nil {
 			return q, err
 		}
-		if i > 0 {
-			q.add(", ")
-		}
-		q.add("?", id)
 	}
-	q.add(")")
+	q.among("t.experiment_id", ids)
 	return q, nil
 }
 
@@ -138,7 +136,9 @@ func (in traceQuery) sql(ctx context.Context, tx *sql.Tx, columns traceColumns) 
 			continue
 		case c.entity == entityFeedback || c.entity == entityExpectation:
 			q.add(" AND ")
-			q.assessed(c, columns)
+			if err := q.assessed(ctx, tx, c, columns, within); err != nil {
+				return q, nil, err
+			}
 			continue
 		case c.entity == entityAttribute && c.key == "run_id" && (c.op == "=" || c.op == "IN"):
 			q.add(" AND ")
@@ -188,15 +188,15 @@ func (s *Server) searchTraces(r *http.Request) (any, error) {
 	if err := decode(r, &in); err != nil {
 		return nil, err
 	}
-	if err := firstError(in.Filter.optional("filter"), in.PageToken.optional("page_token")); err != nil {
+	if err := firstError(in.MaxResults.optional("max_results"), in.Filter.optional("filter"), in.PageToken.optional("page_token")); err != nil {
 		return nil, err
 	}
 	limit := defaultTraces
-	if in.MaxResults != nil {
-		limit = *in.MaxResults
-	}
-	if limit < 1 || limit > maxTraces {
-		return nil, invalid("Invalid value for max_results. It must be between 1 and %d, but got %d", maxTraces, limit)
+	if n := in.MaxResults; n.set {
+		if n.value < 1 || n.value > maxTraces {
+			return nil, invalid("Invalid value for max_results. It must be between 1 and %d, but got %d", maxTraces, n.value)
+		}
+		limit = int(n.value)
 	}
 	offset, err := pageOffset(in.PageToken.value)
 	if err != nil {

@@ -211,3 +211,11 @@ func checkTraceRefusals(t *testing.T, f fixture) {
 		t.Errorf("spans: %d %s", status, answer)
 	}
 }
+
+func TestTraceDuration(t *testing.T) {
+	for millis, want := range map[int64]string{0: "0s", 1: "0.001s", 100: "0.100s", 1000: "1s", 61010: "61.010s", 600000: "600s"} {
+		if got := traceDuration(millis); got != want {
+			t.Errorf("%d ms: %s, want %s", millis, got, want)
+		}
+	}
+}

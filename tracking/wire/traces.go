@@ -67,9 +67,12 @@ type AssessmentError struct {
 // Expectation is any JSON value; one that is no plain value is kept as text in
 // a format that Serialized names.
 type Expectation struct {
-	Value      json.RawMessage `json:"value,omitempty"`
-	Serialized *struct {
-		Format string `json:"serialization_format,omitempty"`
-		Value  string `json:"value"`
-	} `json:"serialized_value,omitempty"`
+	Value      json.RawMessage  `json:"value,omitempty"`
+	Serialized *SerializedValue `json:"serialized_value,omitempty"`
+}
+
+// SerializedValue is a list or an object as text; Format is JSON_FORMAT.
+type SerializedValue struct {
+	Format string `json:"serialization_format,omitempty"`
+	Value  string `json:"value"`
 }

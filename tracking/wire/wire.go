@@ -30,6 +30,7 @@ const (
 	MaxParamValue     = 6000 // a longer value is cut by the server
 	MaxTagValue       = 8000 // a longer value is cut by the server
 	MaxExperimentName = 500
+	MaxRoot           = 2048  // of the address of an experiment's artifacts
 	MaxExperimentTag  = 20000 // value of an experiment tag
 
 	MaxDatasetName    = 500

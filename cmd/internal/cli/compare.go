@@ -91,7 +91,11 @@ func (a *app) metricsOf(ctx context.Context, p *pipeline.Project, revs pipeline.
 		}
 		shown = append(shown, report.Revision{Name: s.Name, Files: metricFiles(a.reportFiles(p, s.Name, files))})
 	}
-	return shown, nil
+	if p.Git == nil {
+		return shown, nil
+	}
+	head, err := p.Git.Head()
+	return report.HideWorkspace(shown, head.Branch), err
 }
 
 // loadRevision loads an index. A commit whose dvc.yaml or dvc.lock is broken is

@@ -56,7 +56,7 @@ func (a *app) expRunCommand() *cobra.Command {
 	f.BoolVar(&o.queue, "queue", false, "keep it for later")
 	f.BoolVar(&o.temp, "temp", false, "run it in a copy, and leave the workspace alone")
 	f.BoolVar(&o.all, "run-all", false, "run everything in the queue and show the output")
-	f.StringArrayVarP(&o.copies, "copy-paths", "C", nil, "`path` that Git does not know, to be copied along with --temp or --queue; may be repeated")
+	f.StringArrayVarP(&o.copies, "copy-paths", "C", nil, "`path` that Git does not know, to be copied along with --temp or --queue, as it is when the run begins; may be repeated")
 	f.StringVar(&o.metric, "metric", "", "with --queue and a sweep: what the best one is chosen by for MLflow, `FILE:KEY` or the key alone")
 	f.StringVar(&o.direction, "direction", "max", "with --metric: max or min is better")
 	f.IntVar(&o.priority, "priority", 0, "with --queue: higher ones run first")

@@ -147,6 +147,12 @@ func (a *app) showPlots(ctx context.Context, p *pipeline.Project, names []string
 		return errs.Hint(errs.New(errs.NotFound, "no plot and no file is called '%s'", strings.Join(options.Targets, "', '")), "ctrx plots show draws all plots")
 	}
 	templates := plots.Templates{Dirs: []string{filepath.Join(p.Root, ".dvc", "plots"), a.Dir}}
+	// The command line is wrong then; a template of dvc.yaml costs its own plot only.
+	if asked, ok := options.Props.Get("template"); ok {
+		if _, err := templates.Get(asked.(string)); err != nil {
+			return err
+		}
+	}
 	if o.json {
 		saved, err := plots.SaveImages(a.plotFolder(p, o), all)
 		if err == nil {

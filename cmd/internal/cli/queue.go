@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"time"
@@ -87,7 +88,11 @@ func (a *app) runAll(ctx context.Context, p *pipeline.Project, o *expRun) error 
 		return err
 	}
 	p.Info("Following logs for all queued experiments. Use Ctrl+C to stop following logs (experiment execution will continue).\n")
-	tasks, err := q.RunAll(ctx, start, a.Out)
+	logs := a.Out
+	if a.quiet {
+		logs = io.Discard
+	}
+	tasks, err := q.RunAll(ctx, start, logs)
 	if err == nil { // the last run may not have come to it
 		err = q.SettleGrids(ctx, o.Tracking)
 	}
