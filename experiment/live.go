@@ -135,10 +135,10 @@ func (l *live) repeat(ctx context.Context, every time.Duration, f func(context.C
 }
 
 // Began implements pipeline.Observer.
-func (l *live) Began(s *pipeline.Stage, pid int) {
+func (l *live) Began(s *pipeline.Stage, pid int, at time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.running = append(l.running, &runningCommand{stage: s, pid: pid, began: time.Now()})
+	l.running = append(l.running, &runningCommand{stage: s, pid: pid, began: at})
 }
 
 // attemptTag and the stage's address is the tag of a stage that was tried again.

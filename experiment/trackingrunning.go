@@ -28,9 +28,10 @@ type serverNote struct {
 
 // announce makes the server known in its project. A second server of a project
 // is not announced.
-func (t *TrackingServer) announce(root string) error {
+func (t *TrackingServer) announce(ctx context.Context, root string) error {
 	lock, note := serverFiles(root)
-	l, err := fsx.TryLock(lock)
+	// Not at once: a question may share the lock for a moment.
+	l, err := fsx.Lock(ctx, lock, 200*time.Millisecond)
 	if errors.As(err, new(*fsx.LockedError)) {
 		return nil
 	}
@@ -67,7 +68,7 @@ func RunningTracking(ctx context.Context, root string) (string, error) {
 	if err := json.Unmarshal(data, &n); err != nil {
 		return "", fmt.Errorf("read %s: %w", note, err)
 	}
-	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second) // its process lives, and may be busy
 	defer cancel()
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, n.URL+"/health", nil)
 	if err != nil {

@@ -138,7 +138,7 @@ func ListenTracking(ctx context.Context, o TrackingServerOptions) (*TrackingServ
 		t.Login = t.URL() + path
 	}
 	if o.Project && o.Backend == "" {
-		if err := t.announce(o.Root); err != nil {
+		if err := t.announce(ctx, o.Root); err != nil {
 			return nil, errors.Join(err, t.listener.Close(), t.server.Close())
 		}
 	}

@@ -39,7 +39,7 @@ const (
 	linkedMark = "ctrx-building"       // in the folder below .git/worktrees; its lock is held while the work tree is made
 	linkLock   = "ctrx-worktrees.lock" // in the repository's folder: see begin
 	linkPrefix = "ctrx-"
-	linkWait   = 10 * time.Second
+	linkWait   = time.Minute
 )
 
 // Link makes a linked work tree, as `git worktree add` does, beside the place

@@ -37,7 +37,7 @@ func (r *Repo) Reflog(name string) ([]ReflogEntry, error) {
 	if err := CheckRefName(name); err != nil {
 		return nil, err
 	}
-	data, err := os.ReadFile(r.reflogFile(name))
+	data, err := readWholeLines(r.reflogFile(name))
 	if errors.Is(err, fs.ErrNotExist) || isNotDir(err) {
 		return nil, nil
 	}
@@ -53,6 +53,18 @@ func (r *Repo) Reflog(name string) ([]ReflogEntry, error) {
 		entries = append(entries, e)
 	}
 	return entries, nil
+}
+
+// readWholeLines reads a file that others append to. The end of a line that is
+// being written is waited for, for a moment: it may never come.
+func readWholeLines(file string) ([]byte, error) {
+	for try := 0; ; try++ {
+		data, err := os.ReadFile(file)
+		if err != nil || len(data) == 0 || data[len(data)-1] == '\n' || try == 100 {
+			return data, err
+		}
+		time.Sleep(2 * time.Millisecond)
+	}
 }
 
 func parseReflog(line string) (ReflogEntry, bool) {
@@ -86,10 +98,8 @@ func (r *Repo) WriteReflog(name string, change func([]ReflogEntry) []ReflogEntry
 			previous = e.New
 		}
 		file := r.reflogFile(name)
-		if err := os.MkdirAll(filepath.Dir(file), 0o777); err != nil {
-			return err
-		}
-		if err := fsx.WriteFile(file, log.Bytes(), 0o666); err != nil {
+		err = inFolder(file, func() error { return fsx.WriteFile(file, log.Bytes(), 0o666) })
+		if err != nil {
 			return err
 		}
 		return lock.commit([]byte(previous + "\n"))
@@ -149,15 +159,31 @@ func (r *Repo) appendReflog(name, old, new, message string) error {
 // appendLog writes whole lines at the end of a ref's log, in one write.
 func (r *Repo) appendLog(name string, lines []byte) error {
 	file := r.reflogFile(name)
-	if err := os.MkdirAll(filepath.Dir(file), 0o777); err != nil {
+	var f *os.File
+	err := inFolder(file, func() (err error) {
+		f, err = os.OpenFile(file, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o666)
 		return err
-	}
-	f, err := os.OpenFile(file, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o666)
+	})
 	if err != nil {
 		return err
 	}
 	_, err = f.Write(lines)
 	return fsx.FullDisk(errors.Join(err, f.Close()))
+}
+
+// inFolder makes the folder of a file and calls write, which makes the file.
+// Who removes the last log of a folder removes the folder too, perhaps just now:
+// then both are done again.
+func inFolder(file string, write func() error) error {
+	for try := 0; ; try++ {
+		err := os.MkdirAll(filepath.Dir(file), 0o777)
+		if err == nil {
+			err = write()
+		}
+		if !errors.Is(err, fs.ErrNotExist) || try == 100 {
+			return err
+		}
+	}
 }
 
 // Signature says who made something and when.

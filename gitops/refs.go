@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -170,15 +169,8 @@ func (r *Repo) packedRefs() (map[string]packedRef, error) {
 // Refs gives the refs whose full name begins with prefix ("refs/heads/"),
 // sorted by name. Broken refs and symbolic refs without a target are left out.
 func (r *Repo) Refs(prefix string) ([]Ref, error) {
-	all, err := r.packedRefs()
-	if err != nil {
-		return nil, err
-	}
-	all = maps.Clone(all)
-	if all == nil {
-		all = map[string]packedRef{}
-	}
-	symbolic := map[string]string{}
+	// Loose refs first: one that git packs meanwhile is in one of the two.
+	all, symbolic, lost := map[string]packedRef{}, map[string]string{}, map[string]bool{}
 	top := "refs"
 	if strings.HasPrefix(prefix, "refs/") {
 		top, _ = filepath.Split(filepath.FromSlash(prefix))
@@ -192,7 +184,7 @@ func (r *Repo) Refs(prefix string) ([]Ref, error) {
 			if v.symbolic != "" {
 				hash, ok, err := r.Ref(name)
 				if err != nil || !ok {
-					delete(all, name)
+					lost[name] = true
 					return
 				}
 				symbolic[name], v.hash = v.symbolic, hash
@@ -201,6 +193,15 @@ func (r *Repo) Refs(prefix string) ([]Ref, error) {
 		})
 		if err != nil {
 			return nil, fmt.Errorf("list refs %s: %w", prefix, err)
+		}
+	}
+	packed, err := r.packedRefs()
+	if err != nil {
+		return nil, err
+	}
+	for name, p := range packed {
+		if _, loose := all[name]; !loose && !lost[name] {
+			all[name] = p
 		}
 	}
 	var refs []Ref

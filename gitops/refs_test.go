@@ -291,3 +291,21 @@ func TestStaleLock(t *testing.T) {
 		t.Error("a lock of git's was removed")
 	}
 }
+
+// The folder of a log may go while one is made in it: somebody removed the last
+// log that was there.
+func TestFolderThatGoes(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "logs", "refs", "exps", "celery", "failed")
+	tries := 0
+	err := inFolder(file, func() error {
+		if tries++; tries == 1 {
+			if err := os.Remove(filepath.Dir(file)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return os.WriteFile(file, nil, 0o666)
+	})
+	if err != nil || tries != 2 {
+		t.Errorf("%d tries, %v", tries, err)
+	}
+}

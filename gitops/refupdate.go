@@ -172,12 +172,14 @@ type refLock struct {
 // lockMark is what a lock of ctrx's begins with; git writes a hash or nothing.
 const lockMark = "ctrx "
 
-// lockWait bounds the wait for a lock that another process holds; git keeps
-// one for moments only.
+// lockWait bounds the wait for one lock that another process holds; git keeps
+// one for moments only. When the next process has it the wait begins anew, so
+// that many of them, or a slow disk, are no failure.
 const lockWait = 3 * time.Second
 
 func lockRef(file string) (*refLock, error) {
-	for deadline := time.Now().Add(lockWait); ; time.Sleep(5 * time.Millisecond) {
+	since, seen := time.Now(), ""
+	for ; ; time.Sleep(5 * time.Millisecond) {
 		l, err := makeLock(file)
 		if err == nil {
 			return l, nil
@@ -189,11 +191,28 @@ func lockRef(file string) (*refLock, error) {
 		if removeStale(file + ".lock") {
 			continue
 		}
-		if time.Now().After(deadline) {
+		if there := lockSeen(file + ".lock"); there != seen {
+			since, seen = time.Now(), there
+		}
+		if time.Since(since) > lockWait {
 			return nil, errs.Hint(errs.New(errs.Conflict, "%s.lock exists: another process changes the ref, or one was killed while it did", file),
 				"if no git or ctrx runs: rm %q", file+".lock")
 		}
 	}
+}
+
+// lockSeen tells one lock of a name from the next: by when it was made, and by
+// the process where it says so.
+func lockSeen(name string) string {
+	info, err := os.Lstat(name)
+	if err != nil {
+		return ""
+	}
+	data, err := os.ReadFile(name)
+	if err != nil {
+		return ""
+	}
+	return fmt.Sprintf("%d %.40s", info.ModTime().UnixNano(), data)
 }
 
 // makeLock makes FILE.lock. It appears with its mark and its flock: the file is

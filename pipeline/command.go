@@ -37,9 +37,9 @@ type shellCommand struct {
 	dir  string // absolute
 	env  []string
 	io   Stdio
-	// began is told of the process, and gives what is called at its end; may be
-	// nil.
-	began func(pid int) (ended func())
+	// began is told of the process and of a time just before it was started, and
+	// gives what is called at its end; may be nil.
+	began func(pid int, at time.Time) (ended func())
 }
 
 // timeoutCode is the exit code of a command that took too long, as timeout(1)
@@ -73,6 +73,7 @@ func (c shellCommand) run(ctx context.Context) error {
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = c.io.In, c.io.Out, c.io.Err
 	cmd.WaitDelay = outputGrace
 	group := newProcessGroup(cmd)
+	before := time.Now() // what the command writes is later, also when this process is not let run meanwhile
 	if err := cmd.Start(); err != nil {
 		if info, statErr := os.Stat(c.dir); statErr != nil || !info.IsDir() {
 			return errs.Hint(errs.New(errs.NotFound, "the working folder %s of the command does not exist", c.dir), "create it, or correct the stage's wdir")
@@ -80,7 +81,7 @@ func (c shellCommand) run(ctx context.Context) error {
 		return fmt.Errorf("start %q in %s: %w", c.text, c.dir, err)
 	}
 	if c.began != nil {
-		defer c.began(cmd.Process.Pid)()
+		defer c.began(cmd.Process.Pid, before)()
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- cmd.Wait() }()

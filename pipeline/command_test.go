@@ -67,6 +67,31 @@ func TestCommandInterrupted(t *testing.T) {
 	waitGone(t, child)
 }
 
+// What a command writes at once is not older than the command, however late its
+// starter hears of it.
+func TestCommandBegan(t *testing.T) {
+	dir := t.TempDir()
+	c := shellCommand{text: "echo > written", dir: dir, env: os.Environ(), io: Stdio{Out: &bytes.Buffer{}, Err: &bytes.Buffer{}}}
+	c.began = func(_ int, at time.Time) func() {
+		for begin := time.Now(); time.Since(begin) < patience; time.Sleep(50 * time.Millisecond) {
+			info, err := os.Stat(filepath.Join(dir, "written"))
+			if err != nil {
+				continue
+			}
+			time.Sleep(50 * time.Millisecond)
+			if lag := at.Sub(info.ModTime()); lag > 20*time.Millisecond { // of the file system's clock
+				t.Errorf("the file is %v older than the command", lag)
+			}
+			return func() {}
+		}
+		t.Error("the command wrote nothing")
+		return func() {}
+	}
+	if err := c.run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // A process that a command leaves behind does not write on while its outputs
 // are hashed, and does not keep ctrx waiting.
 func TestCommandLeavesChild(t *testing.T) {

@@ -33,8 +33,8 @@ type ExecuteOptions struct {
 // goroutines of the stages, several at a time, and must not block.
 type Observer interface {
 	// Began says that a command of a stage runs as the process pid, which leads
-	// a process group of its own.
-	Began(s *Stage, pid int)
+	// a process group of its own. Nothing that it wrote is older than at.
+	Began(s *Stage, pid int, at time.Time)
 	// Retrying says that the commands of a stage failed and begin again: what
 	// they wrote is about to be deleted. attempt counts from 2.
 	Retrying(s *Stage, attempt int)

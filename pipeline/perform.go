@@ -258,8 +258,8 @@ func (w worker) attempt(ctx context.Context, s *Stage, l Limits, env []string, l
 		log.note("> " + text)
 		c := shellCommand{text: text, dir: w.p.Abs(s.WDir), env: env, io: log.io}
 		if o := w.o.Observer; o != nil {
-			c.began = func(pid int) (ended func()) {
-				o.Began(s, pid)
+			c.began = func(pid int, at time.Time) (ended func()) {
+				o.Began(s, pid, at)
 				return func() { o.Ended(s, pid) }
 			}
 		}

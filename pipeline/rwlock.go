@@ -50,7 +50,7 @@ func (l *rwLock) acquire(ctx context.Context, reads, writes []string) (release f
 		return nil, err
 	}
 	return func() error {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
 		defer cancel()
 		return l.update(ctx, func(t *lockTable) error { t.leave(l.holder, reads, writes); return nil })
 	}, nil
@@ -58,7 +58,7 @@ func (l *rwLock) acquire(ctx context.Context, reads, writes []string) (release f
 
 // update changes the table under its own flock.
 func (l *rwLock) update(ctx context.Context, change func(*lockTable) error) error {
-	guard, err := fsx.Lock(ctx, filepath.Join(l.dir, "rwlock.lock"), 5*time.Second)
+	guard, err := fsx.Lock(ctx, filepath.Join(l.dir, "rwlock.lock"), 30*time.Second)
 	if err != nil {
 		return fmt.Errorf("lock the table of paths in use: %w", err)
 	}

@@ -158,6 +158,9 @@ func (k *cacheCheck) list(ctx context.Context, before time.Time) error {
 			continue
 		}
 		entries, err := os.ReadDir(filepath.Join(dir, top.Name()))
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // removed meanwhile
+		}
 		if err != nil {
 			return err
 		}

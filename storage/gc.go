@@ -42,6 +42,9 @@ func (c *Cache) Unused(ctx context.Context, keep func(Digest) bool) ([]StoredObj
 			continue
 		}
 		entries, err := os.ReadDir(filepath.Join(c.objectsDir(), top.Name()))
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // dvc removes empty ones
+		}
 		if err != nil {
 			return nil, fmt.Errorf("list the cache: %w", err)
 		}

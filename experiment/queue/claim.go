@@ -37,7 +37,24 @@ func (c *claim) release() {
 // process has it.
 func (q *Queue) takeLease(ctx context.Context, id string) (*fsx.FileLock, error) {
 	// Not at once: a question may share the lock for a moment.
-	lease, err := fsx.Lock(ctx, q.layout.lease(id), 100*time.Millisecond)
+	return q.awaitLease(ctx, id, 100*time.Millisecond)
+}
+
+// endWait is how long the process that has just ended a task is waited for: it
+// has the lease until it has told a server about it.
+const endWait = 10 * time.Second
+
+// leaseOf is takeLease for a task that a user names: of one that has ended the
+// lease is free, or will be in a moment.
+func (q *Queue) leaseOf(ctx context.Context, t Task) (*fsx.FileLock, error) {
+	if t.State == Success || t.State == Failed {
+		return q.awaitLease(ctx, t.ID, endWait)
+	}
+	return q.takeLease(ctx, t.ID)
+}
+
+func (q *Queue) awaitLease(ctx context.Context, id string, wait time.Duration) (*fsx.FileLock, error) {
+	lease, err := fsx.Lock(ctx, q.layout.lease(id), wait)
 	var locked *fsx.LockedError
 	if errors.As(err, &locked) {
 		return nil, nil
@@ -197,16 +214,26 @@ func (q *Queue) recover(ctx context.Context, t Task) (bool, error) {
 	}
 	c := &claim{task: t, lease: lease}
 	defer c.release()
-	// It may have come to an end since it was looked at.
-	again, ok, err := q.task(messageFile{t.file, true})
-	if err != nil || !ok || again.State == Success || again.State == Failed || again.State == Queued {
+	if ok, err := q.lookAgain(c); err != nil || !ok {
 		return false, err
 	}
-	if c.task = again; again.record == nil {
+	if again := c.task; again.record == nil {
 		c.task.record = &record{Max: DefaultMaxAttempts, Attempts: []attempt{{Worker: process.ID{PID: again.PID}, Began: q.now().UTC(), Root: again.Root}}}
 	}
 	c.number = c.task.record.number()
 	return q.afterDeath(ctx, c)
+}
+
+// lookAgain reads a task anew for a process that has its lease by now, so that
+// nobody else changes it. It is false for one that has come to an end since it
+// was looked at, went back into the queue, or was removed.
+func (q *Queue) lookAgain(c *claim) (bool, error) {
+	now, ok, err := q.task(messageFile{c.task.file, true})
+	if err != nil || !ok || now.State == Success || now.State == Failed || now.State == Queued {
+		return false, err
+	}
+	c.task = now
+	return true, nil
 }
 
 // failLost ends a run of `exp run --temp` whose process died: nobody waits for
@@ -216,8 +243,12 @@ func (q *Queue) failLost(ctx context.Context, t Task) error {
 	if err != nil || lease == nil {
 		return err
 	}
-	c := &claim{task: t, lease: lease, number: t.record.number()}
+	c := &claim{task: t, lease: lease}
 	defer c.release()
+	if ok, err := q.lookAgain(c); err != nil || !ok || c.task.record == nil || !c.task.record.Temp {
+		return err
+	}
+	c.number = c.task.record.number()
 	return q.fail(c, outcomeLost, "its process died (killed, or the machine went down)", -1)
 }
 

@@ -175,6 +175,9 @@ func (q *Queue) bury(ctx context.Context, t Task) error {
 	}
 	c := &claim{task: t, lease: lease}
 	defer c.release()
+	if ok, err := q.lookAgain(c); err != nil || !ok {
+		return err
+	}
 	if c.task.record == nil {
 		c.task.record = &record{Max: DefaultMaxAttempts}
 	}
@@ -261,7 +264,7 @@ func (q *Queue) remove(ctx context.Context, t Task) (bool, error) {
 	if err := os.MkdirAll(q.layout.tasks(), 0o777); err != nil { // of dvc's tasks there may be no trace here
 		return false, fsx.FullDisk(err)
 	}
-	lease, err := q.takeLease(ctx, t.ID)
+	lease, err := q.leaseOf(ctx, t)
 	if err != nil || lease == nil {
 		return false, err
 	}
@@ -340,7 +343,7 @@ func (q *Queue) retry(ctx context.Context, t Task) error {
 	if err := os.MkdirAll(q.layout.tasks(), 0o777); err != nil {
 		return fsx.FullDisk(err)
 	}
-	lease, err := q.takeLease(ctx, t.ID)
+	lease, err := q.leaseOf(ctx, t)
 	if err != nil {
 		return err
 	}
@@ -349,6 +352,14 @@ func (q *Queue) retry(ctx context.Context, t Task) error {
 	}
 	c := &claim{task: t, lease: lease}
 	defer c.release()
+	now, ok, err := q.task(messageFile{t.file, true})
+	switch {
+	case err != nil:
+		return err
+	case !ok || now.State == Success || now.State == Queued:
+		return errs.New(errs.Conflict, "another process has changed it")
+	}
+	c.task = now
 	if _, err := q.git.Commit(t.Rev); err != nil {
 		return err
 	}

@@ -22,6 +22,7 @@ type LogOptions struct {
 // Logs writes the output of a task's run to w, and with Follow what it goes on
 // to write, until it ends.
 func (q *Queue) Logs(ctx context.Context, name string, o LogOptions, w io.Writer) error {
+	workers := q.anyWorker() // asked first: later there may be none, because the task has ended
 	found, err := q.Find(ctx, []string{name})
 	if err != nil {
 		return err
@@ -30,10 +31,10 @@ func (q *Queue) Logs(ctx context.Context, name string, o LogOptions, w io.Writer
 	log := q.layout.log(t.Rev)
 	if o.Attempt > 0 && o.Attempt != t.Attempt {
 		log = attemptLog(log, o.Attempt)
-	} else if t.State == Queued && t.Attempt == 0 && !(o.Follow && q.anyWorker()) {
+	} else if t.State == Queued && t.Attempt == 0 && !(o.Follow && workers) {
 		return errs.Hint(errs.New(errs.NotFound, "Experiment '%s' is in queue but has not been started", name), "ctrx queue start")
 	}
-	if t.State == Queued && !q.anyWorker() {
+	if t.State == Queued && !workers {
 		o.Follow = false // it would be for long
 	}
 	f, err := os.Open(log)
@@ -218,7 +219,7 @@ func (w *watch) await(ctx context.Context, t Task, to io.Writer) (Task, error) {
 }
 
 // restTime bounds how long workers without work are waited for.
-const restTime = 10 * time.Second
+const restTime = time.Minute
 
 // rest waits until the workers have seen that nothing is left to do and have
 // ended. Where more was queued meanwhile, or the queue is paused, they stay.

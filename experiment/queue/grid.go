@@ -35,6 +35,7 @@ type grid struct {
 	Tasks     []gridTask `json:"tasks"`
 	Parent    string     `json:"parent,omitempty"` // MLflow run, or its key while it is in the spool
 	Best      string     `json:"best,omitempty"`   // MLflow run of the best child, as it was told last
+	Step      int64      `json:"step,omitempty"`   // at which its value was told
 	Ended     string     `json:"ended,omitempty"`  // status that the parent has; "" while it runs
 }
 
@@ -53,8 +54,9 @@ const gridVersion = 1
 
 func (l layout) grids() string { return filepath.Join(l.own(), "grids") }
 
-// gridWait is how long one process waits for another that looks after a grid.
-const gridWait = 10 * time.Second
+// gridWait is how long one process waits for another that looks after a grid,
+// and which may have to wait for a server itself.
+const gridWait = 2 * time.Minute
 
 // checkGrid refuses a metric without a grid and a direction that is none.
 func (o PutOptions) checkGrid(combinations int) error {
@@ -340,12 +342,15 @@ func (g *grid) tellBest(ctx context.Context, parent *experiment.ParentRun, now t
 	name := best.Tag("ctrx.experiment")
 	tags := []tracking.Tag{{Key: "ctrx.best_run_id", Value: best.ID}, {Key: "ctrx.best_experiment", Value: name}, {Key: "ctrx.best_commit", Value: best.Tag("ctrx.experiment.commit")}}
 	var params []tracking.Param
-	place := 0
-	for i, t := range g.Tasks {
+	step := g.Step + 1 // the value told last is that of the last step, in whichever order tasks end
+	ended := int64(0)
+	for _, t := range g.Tasks {
+		if t.State == Success || t.State == Failed {
+			ended++
+		}
 		if t.Name != name {
 			continue
 		}
-		place = i + 1
 		for _, text := range t.Params {
 			key, value, _ := strings.Cut(text, "=")
 			key = strings.TrimLeft(key, "+")
@@ -356,9 +361,10 @@ func (g *grid) tellBest(ctx context.Context, parent *experiment.ParentRun, now t
 	if best.ID == g.Best {
 		return params, nil
 	}
-	if err := parent.Log(ctx, tags, tracking.Metric{Key: m.Key, Value: m.Value, Step: int64(place), Time: now}); err != nil {
+	step = max(step, ended)
+	if err := parent.Log(ctx, tags, tracking.Metric{Key: m.Key, Value: m.Value, Step: step, Time: now}); err != nil {
 		return params, err
 	}
-	g.Best = best.ID
+	g.Best, g.Step = best.ID, step
 	return params, nil
 }

@@ -51,24 +51,32 @@ type slot struct {
 	state  slotState
 }
 
-// slotsAtWork lists the slots that are held: by a worker, or by a run that
-// outlived its worker.
+// slotsAtWork lists the slots that are held: by a worker, by a run that
+// outlived its worker, or by a worker that waits for the end of that.
 func (q *Queue) slotsAtWork() ([]slot, error) {
 	names, err := listDir(q.layout.slots())
 	if err != nil {
 		return nil, err
 	}
-	var slots []slot
+	numbers := map[int]bool{}
 	for _, name := range names {
-		n, err := strconv.Atoi(strings.TrimSuffix(name, ".lock"))
+		number, kind, _ := strings.Cut(name, ".")
+		if n, err := strconv.Atoi(number); err == nil && (kind == "lock" || kind == "wait") {
+			numbers[n] = true
+		}
+	}
+	var slots []slot
+	for n := range numbers {
+		// Who waits has the slot before it lets go of its place in the queue.
+		waits, err := fsx.Held(q.layout.slotWait(n))
 		if err != nil {
-			continue
+			return nil, err
 		}
 		held, err := fsx.Held(q.layout.slotLock(n))
 		if err != nil {
 			return nil, err
 		}
-		if !held {
+		if !held && !waits {
 			continue
 		}
 		s := slot{number: n}

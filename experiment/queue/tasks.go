@@ -212,26 +212,54 @@ func (q *Queue) log() (map[string]time.Time, queueOrder, error) {
 	return created, order, nil
 }
 
-// task reads all that is known of one message.
+// task reads all that is known of one message, in whichever folder it is.
 func (q *Queue) task(f messageFile) (Task, bool, error) {
-	data, err := os.ReadFile(q.path(f))
-	if errors.Is(err, fs.ErrNotExist) { // it moved
-		f.taken = !f.taken
-		if data, err = os.ReadFile(q.path(f)); errors.Is(err, fs.ErrNotExist) {
-			return Task{}, false, nil // or was removed
+	t, ok, err := q.look(f)
+	if err == nil && ok && t.State == Lost {
+		// Nobody has its lease. Who let go of it since the first file was read
+		// has written down before what became of the task.
+		return q.look(f)
+	}
+	return t, ok, err
+}
+
+// readMessage reads a message and tells in which folder it was. There are no
+// bytes where it was removed, and while DVC writes it. Looking into one folder
+// and then into the other misses a message that moves the other way just then;
+// looking twice does not.
+func (q *Queue) readMessage(f messageFile) ([]byte, messageFile, error) {
+	for range 4 {
+		data, err := os.ReadFile(q.path(f))
+		if err == nil {
+			return data, f, nil
 		}
+		if !errors.Is(err, fs.ErrNotExist) {
+			return nil, f, fmt.Errorf("read the queue: %w", err)
+		}
+		f.taken = !f.taken
 	}
-	if err != nil {
-		return Task{}, false, fmt.Errorf("read the queue: %w", err)
-	}
-	if len(data) == 0 { // DVC is writing it
-		return Task{}, false, nil
+	return nil, f, nil
+}
+
+// look is task without a second look at one that seems lost.
+func (q *Queue) look(f messageFile) (Task, bool, error) {
+	data, f, err := q.readMessage(f)
+	if err != nil || len(data) == 0 {
+		return Task{}, false, err
 	}
 	m, ok, err := decodeMessage(q.path(f), data)
 	if err != nil || !ok {
 		return Task{}, false, err
 	}
 	t := taskOf(m, f.name)
+	// The result is written last: read first, it does not belong to files that
+	// are older than it.
+	var result taskResult
+	if f.taken {
+		if _, err := readJSON(q.layout.result(m.ID), &result); err != nil {
+			result = taskResult{}
+		}
+	}
 	if t.record, err = q.layout.readRecord(m.ID); err != nil {
 		return t, false, err
 	}
@@ -248,7 +276,7 @@ func (q *Queue) task(f messageFile) (Task, bool, error) {
 		}
 		return t, true, nil
 	}
-	return t, true, q.takenTask(&t)
+	return t, true, q.takenTask(&t, result.done())
 }
 
 // taskOf is what a message tells of its task.
@@ -264,7 +292,7 @@ func taskOf(m message, file string) Task {
 }
 
 // takenTask tells a running task from a lost one and one that is done.
-func (q *Queue) takenTask(t *Task) error {
+func (q *Queue) takenTask(t *Task, done bool) error {
 	// A file that cannot be read is one that dvc is writing, or was writing when
 	// the machine went down: as good as none.
 	var proc processInfo
@@ -284,12 +312,8 @@ func (q *Queue) takenTask(t *Task) error {
 			t.Name = text(info.Name)
 		}
 	}
-	var result taskResult
-	if _, err := readJSON(q.layout.result(t.ID), &result); err != nil {
-		result = taskResult{}
-	}
 	switch {
-	case !result.done():
+	case !done:
 		return q.activeTask(t)
 	case known && info.ResultHash != nil && info.ResultRef != nil:
 		t.State, t.Ref = Success, *info.ResultRef

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"slices"
@@ -90,6 +91,9 @@ func (q *Queue) Start(ctx context.Context, o StartOptions) (int, error) {
 }
 
 // hasWorker tells whether a slot has a living worker, or one that waits for it.
+// A worker waits until it has told of itself, and takes its file away before it
+// looks for the last time whether there is work: so one that is counted here
+// sees what was queued before the question.
 func (q *Queue) hasWorker(slot int) (bool, error) {
 	if waits, err := fsx.Held(q.layout.slotWait(slot)); err != nil || waits {
 		return waits, err
@@ -100,7 +104,7 @@ func (q *Queue) hasWorker(slot int) (bool, error) {
 	}
 	var state slotState
 	known, err := readJSON(q.layout.slotInfo(slot), &state)
-	return err != nil || !known || state.Worker.Alive(), nil
+	return err != nil || known && state.Worker.Alive(), nil
 }
 
 // spawn starts a worker and waits until it is there.
@@ -128,8 +132,7 @@ func (q *Queue) spawn(slot int, o StartOptions) error {
 			return err
 		case <-time.After(5 * time.Millisecond):
 		}
-		// It has the slot, or waits for the run that has it.
-		if held, err := fsx.Held(q.layout.slotLock(slot)); held || err != nil {
+		if there, err := q.hasWorker(slot); there || err != nil {
 			return err
 		}
 	}
@@ -167,15 +170,11 @@ type worker struct {
 // nothing runs, or until it is asked to stop. Another worker that has the slot
 // is no error.
 func (q *Queue) Work(ctx context.Context, o WorkOptions) error {
-	slot, err := q.takeSlot(ctx, o.Slot)
-	if err != nil || slot == nil {
+	w := &worker{Queue: q, o: o, done: map[string]bool{}, messages: map[string]message{}}
+	if there, err := w.takeSlot(ctx); err != nil || !there {
 		return err
 	}
-	defer slot.File().Close()
-	w := &worker{Queue: q, o: o, slot: slot, done: map[string]bool{}, messages: map[string]message{}}
-	if err := w.say(""); err != nil {
-		return err
-	}
+	defer w.slot.File().Close()
 	for {
 		again, err := w.next(ctx)
 		if err != nil || !again {
@@ -184,26 +183,33 @@ func (q *Queue) Work(ctx context.Context, o WorkOptions) error {
 	}
 }
 
-// takeSlot takes a slot, and waits for the end of a run that outlived the
-// slot's worker. It is nil when another worker is there, or waits.
-func (q *Queue) takeSlot(ctx context.Context, number int) (*fsx.FileLock, error) {
+// takeSlot takes the worker's slot and tells of it. It waits for the end of a
+// run that outlived the slot's worker, and of a worker that is about to leave.
+// It is false when another worker is there, or waits.
+func (w *worker) takeSlot(ctx context.Context) (bool, error) {
 	var locked *fsx.LockedError
-	wait, err := fsx.Lock(ctx, q.layout.slotWait(number), time.Second)
+	wait, err := fsx.Lock(ctx, w.layout.slotWait(w.o.Slot), time.Second)
 	if errors.As(err, &locked) {
-		return nil, nil
+		return false, nil
 	}
 	if err != nil {
-		return nil, err
+		return false, err
 	}
 	defer wait.File().Close()
 	for {
-		slot, err := fsx.Lock(ctx, q.layout.slotLock(number), 200*time.Millisecond)
+		w.slot, err = fsx.Lock(ctx, w.layout.slotLock(w.o.Slot), 200*time.Millisecond)
+		if err == nil {
+			if err = w.say(""); err != nil {
+				_ = w.slot.File().Close()
+			}
+			return err == nil, err
+		}
 		if !errors.As(err, &locked) {
-			return slot, err
+			return false, err
 		}
 		var state slotState
-		if known, err := readJSON(q.layout.slotInfo(number), &state); err != nil || !known || state.Worker.Alive() {
-			return nil, err
+		if known, err := readJSON(w.layout.slotInfo(w.o.Slot), &state); err != nil || known && state.Worker.Alive() {
+			return false, err
 		}
 	}
 }
@@ -219,7 +225,7 @@ func (w *worker) next(ctx context.Context) (bool, error) {
 		return false, context.Cause(ctx)
 	}
 	if _, err := os.Lstat(w.layout.slotStop(w.o.Slot)); err == nil {
-		return false, removeFile(w.layout.slotStop(w.o.Slot))
+		return w.obey()
 	}
 	working := 0
 	if now := w.now(); now.Sub(w.reaped) > reapPoll {
@@ -249,8 +255,11 @@ func (w *worker) next(ctx context.Context) (bool, error) {
 	}
 	if !paused && working == 0 {
 		names, err := listDir(w.layout.waiting())
-		if err != nil || !w.pickable(names) {
+		if err != nil {
 			return false, err
+		}
+		if !w.pickable(names) {
+			return w.leave()
 		}
 	}
 	select {
@@ -259,6 +268,32 @@ func (w *worker) next(ctx context.Context) (bool, error) {
 	case <-time.After(idlePoll):
 	}
 	return true, nil
+}
+
+// leave ends a worker that sees nothing to do, unless something was queued by
+// somebody who still counted on it. It is true when the worker goes on.
+func (w *worker) leave() (bool, error) {
+	if err := removeFile(w.layout.slotInfo(w.o.Slot)); err != nil {
+		return false, err
+	}
+	names, err := listDir(w.layout.waiting())
+	if err != nil || !w.pickable(names) {
+		return false, err
+	}
+	return true, w.say("")
+}
+
+// obey ends a worker that was asked to stop, unless that was taken back just
+// now. It is true when the worker goes on.
+func (w *worker) obey() (bool, error) {
+	if err := removeFile(w.layout.slotInfo(w.o.Slot)); err != nil {
+		return false, err
+	}
+	err := os.Remove(w.layout.slotStop(w.o.Slot))
+	if errors.Is(err, fs.ErrNotExist) {
+		return true, w.say("")
+	}
+	return false, err
 }
 
 // pickable tells whether any waiting message is a task: what dvc's workers say

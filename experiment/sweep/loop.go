@@ -314,7 +314,10 @@ func (s *sweeper) logBest(ctx context.Context, t *Trial) {
 	for _, p := range s.bestParams(t) {
 		tags = append(tags, tracking.Tag{Key: "ctrx.best." + p.Key, Value: p.Value})
 	}
-	m := tracking.Metric{Key: s.metric.key, Value: *t.Value, Step: int64(t.Number), Time: s.o.Now()}
+	// Not the trial's number: the best value is the one of the last step, in
+	// whichever order trials end.
+	step := s.report().Count(Done) + s.report().Count(Failed)
+	m := tracking.Metric{Key: s.metric.key, Value: *t.Value, Step: int64(step), Time: s.o.Now()}
 	if err := s.parent.Log(ctx, tags, m); err != nil {
 		s.p.Warn("log the best trial to MLflow: %v", err)
 	}

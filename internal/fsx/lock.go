@@ -93,9 +93,9 @@ func tryLock(path string, lock func(*os.File) error) (*FileLock, error) {
 	return l, nil
 }
 
-// Lock takes the lock at path, trying again until wait has passed. A wait of 0
-// tries once, a negative one never gives up. The error is a *LockedError, or
-// the cause of ctx's end.
+// Lock takes the lock at path, trying again until wait has passed, and then a
+// last time. A negative wait never gives up. The error is a *LockedError, or the
+// cause of ctx's end.
 func Lock(ctx context.Context, path string, wait time.Duration) (*FileLock, error) {
 	return lockWithin(ctx, path, wait, lockFile)
 }
@@ -135,7 +135,8 @@ func lockUntil(ctx context.Context, path string, lock func(*os.File) error) (*Fi
 		}
 		select {
 		case <-ctx.Done():
-			return nil, err
+			// A process that was not let run for the whole wait tries twice all the same.
+			return tryLock(path, lock)
 		case <-tick.C:
 		}
 	}

@@ -292,8 +292,8 @@ func TestManyStagesAreFast(t *testing.T) {
 	if len(p.Stages) != 2*n {
 		t.Errorf("%d stages, want %d", len(p.Stages), 2*n)
 	}
-	// Half a second here; the bound is for a busy machine with the race detector.
-	if took := time.Since(start); took > 10*time.Second {
+	// A tenth of a second here; the bound is for a busy machine with the race detector.
+	if took := time.Since(start); took > time.Minute {
 		t.Errorf("%d stages took %v", 2*n, took)
 	}
 }
