@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"path/filepath"
 
 	"ctrx/pipeline/dvcfile"
@@ -27,9 +28,15 @@ type folderLists struct {
 func (p *Project) folderLists(remote string) *folderLists {
 	return &folderLists{
 		p: p, remote: remote, asked: map[string]storage.Backend{},
-		kept: storage.OpenCache(filepath.Join(p.TmpDir(), "ctrx", "lists"), storage.CacheOptions{Sink: p.sink}),
+		kept: storage.OpenCache(p.folderListsDir(), storage.CacheOptions{Sink: p.sink}),
 	}
 }
+
+func (p *Project) folderListsDir() string { return filepath.Join(p.TmpDir(), "ctrx", "lists") }
+
+// forgetFolderLists drops what is kept of folders: gc does, so that it does not
+// grow for ever.
+func (p *Project) forgetFolderLists() error { return os.RemoveAll(p.folderListsDir()) }
 
 func (l *folderLists) Close() error { return l.kept.Close() }
 

@@ -234,8 +234,10 @@ func (p *Project) discard(ctx context.Context, o GCOptions, r *GCResult) (err er
 	} else if len(r.Cache)+len(r.Legacy) > 0 {
 		r.Until = now.Add(o.Grace)
 	}
-	r.Expired, err = trash.Empty(ctx, before)
-	return err
+	if r.Expired, err = trash.Empty(ctx, before); err != nil {
+		return err
+	}
+	return p.forgetFolderLists()
 }
 
 // trash is where removed objects wait: below .dvc/tmp, or beside the objects of
