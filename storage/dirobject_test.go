@@ -125,3 +125,27 @@ func FuzzParseDir(f *testing.F) {
 		}
 	})
 }
+
+func TestDigestForm(t *testing.T) {
+	const good = "0123456789abcdef0123456789abcdef"
+	for _, d := range []Digest{good, good + ".dir"} {
+		if !d.Valid() {
+			t.Errorf("%q is a digest", d)
+		}
+	}
+	for c := range 256 {
+		hex := c >= '0' && c <= '9' || c >= 'a' && c <= 'f'
+		for _, at := range []int{0, 17, 31} {
+			text := []byte(good)
+			text[at] = byte(c)
+			if got := Digest(text).Valid(); got != hex {
+				t.Errorf("%q: %t", text, got)
+			}
+		}
+	}
+	for _, d := range []Digest{"", ".dir", Digest(good[1:]), good + "0", Digest(good[:31]) + ".dir"} {
+		if d.Valid() {
+			t.Errorf("%q is no digest", d)
+		}
+	}
+}
