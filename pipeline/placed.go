@@ -133,34 +133,39 @@ func (p *Project) removePlaced(ctx context.Context, rel string, o placedOutput) 
 	if err != nil || !tree.Matches(o.Digest) {
 		return 0, false, ctx.Err()
 	}
-	if whole, err := cache.HasTree(ctx, o.Digest); err != nil || !whole {
-		return 0, false, err
-	}
-	if err := cache.Remove(ctx, p.Abs(rel), p.Root, tree); err != nil {
+	if gone, err = p.removeCached(ctx, rel, cache, tree); err != nil || !gone {
 		return 0, false, err
 	}
 	return max(1, len(tree.Dir)), true, nil
 }
 
+// removeCached removes what lies at rel and was hashed as tree. It is false where
+// the cache does not have all of it, so that it stays.
+func (p *Project) removeCached(ctx context.Context, rel string, cache *storage.Cache, tree storage.Tree) (bool, error) {
+	if whole, err := cache.HasTree(ctx, tree.Digest); err != nil || !whole {
+		return false, err
+	}
+	if err := cache.Remove(ctx, p.Abs(rel), p.Root, tree); err != nil {
+		return false, err
+	}
+	return true, nil
+}
+
 // removeStale removes what lies at an output that nothing is recorded of any
 // more, as long as the cache has all of it: DVC removes it in any case.
 func (p *Project) removeStale(ctx context.Context, out *Output) error {
-	at := placedOutput{Hash: "md5"}
-	if out.Recorded != nil {
-		at.Hash = out.Recorded.Hash
-	}
-	if !insideProject(out.Rel) {
+	if checkDataPath(out.Rel) != nil || !insideProject(out.Rel) || p.Git != nil && p.Git.Tracked(p.GitPath(out.Rel)) {
 		return nil
 	}
-	tree, err := p.cacheOf(&dvcfile.Entry{Hash: at.Hash}).Hasher().Hash(ctx, p.Abs(out.Rel), p.dvcignoreBelow(out.Rel))
+	cache := p.cacheOf(out.Recorded)
+	tree, err := cache.Hasher().Hash(ctx, p.Abs(out.Rel), p.dvcignoreBelow(out.Rel))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	at.Digest = tree.Digest
-	_, gone, err := p.removePlaced(ctx, out.Rel, at)
+	gone, err := p.removeCached(ctx, out.Rel, cache, tree)
 	if err == nil && !gone {
 		p.Warn("'%s' stays as it is: the cache does not have what is in it", p.Show(out.Rel))
 	}
