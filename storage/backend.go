@@ -114,6 +114,30 @@ type Announced interface {
 	Announce(o Object)
 }
 
+// Scatterer is a writer that takes content before its turn, so that a Backend
+// that gets several ranges of an object at a time need not hold them all until
+// they are written.
+type Scatterer interface {
+	io.Writer
+	// Scatter tells whether WriteAt and Next can be called from now on, instead of
+	// Write.
+	Scatter() bool
+	// WriteAt puts content that is not Next's yet where it belongs, counted from the
+	// first byte of the object. It may be called several times at once.
+	WriteAt(p []byte, offset int64) (int, error)
+	// Next takes the content that follows in order, all of which WriteAt has put in
+	// its place.
+	Next(p []byte) error
+}
+
+// ScatterTo gives w as a Scatterer that is ready, or nil.
+func ScatterTo(w io.Writer) Scatterer {
+	if s, ok := w.(Scatterer); ok && s.Scatter() {
+		return s
+	}
+	return nil
+}
+
 // Ranger is a Backend that can send an object from the middle on, so that a
 // download need not begin anew. It announces objects with their ETag.
 type Ranger interface {

@@ -297,6 +297,19 @@ func (c *counted) TakeFile(ctx context.Context, f *os.File) (bool, error) {
 	return done, err
 }
 
+// Scatter implements Scatterer.
+func (c *counted) Scatter() bool { return c.in.Scatter() }
+
+// WriteAt implements Scatterer.
+func (c *counted) WriteAt(p []byte, offset int64) (int, error) { return c.in.WriteAt(p, offset) }
+
+// Next implements Scatterer.
+func (c *counted) Next(p []byte) error {
+	err := c.in.Next(p)
+	c.add(int64(len(p)))
+	return err
+}
+
 // Write passes content on.
 func (c *counted) Write(p []byte) (int, error) {
 	n, err := c.in.Write(p)

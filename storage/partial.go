@@ -56,9 +56,9 @@ func (p *partial) keep(o Object) {
 	p.t, p.kept, p.etag = t, true, o.ETag
 }
 
-// find opens what an earlier call has left, and gives how many bytes of it are
-// said to be on the disk for sure; negative: nothing is said of that. Without
-// anything to go on with, t stays nil.
+// find opens what an earlier call has left, and gives how many bytes of it were
+// noted to be in their place; negative: nothing was noted. Without anything to go
+// on with, t stays nil.
 func (p *partial) find() (safe int64) {
 	if _, err := p.root.Lstat(p.partialName()); err != nil {
 		return -1
@@ -86,6 +86,12 @@ func (p *partial) record(n int64) error {
 	if err := p.t.Sync(); err != nil {
 		return err
 	}
+	return p.note(n)
+}
+
+// note writes down that n bytes are in their place, for when the process is
+// killed. After a power cut they may not be on the disk.
+func (p *partial) note(n int64) error {
 	return p.root.WriteFile(p.etagName(), []byte(p.etag+"\n"+strconv.FormatInt(n, 10)), 0o666)
 }
 

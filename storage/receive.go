@@ -22,7 +22,14 @@ type incoming struct {
 	size int     // bytes in head
 	sum  *sum
 	sent int64 // bytes that the disk was asked to take
+
+	scattered bool  // content comes out of order: only the bytes in sum are in their place for sure
+	noted     int64 // of them, written down
 }
+
+// noteStep is after how many bytes it is noted how much of content that comes out
+// of order is in its place.
+const noteStep = 16 << 20
 
 // receive stores what fill writes as the object d. Other content is an error of
 // kind DataCorrupt. fill is called a second time if what it went on with turns
@@ -113,11 +120,40 @@ func (in *incoming) Write(p []byte) (int, error) {
 	}
 	n, err := in.t.Write(p)
 	in.sum.Write(p[:n])
+	in.startFlush()
+	return n, err
+}
+
+// startFlush lets the disk begin when there is enough for it.
+func (in *incoming) startFlush() {
 	if in.sum.n-in.sent >= fsx.FlushStep {
 		fsx.StartFlush(in.t.File, in.sent, in.sum.n-in.sent)
 		in.sent = in.sum.n
 	}
-	return n, err
+}
+
+// Scatter implements Scatterer. A large object that will be kept is what it pays
+// for.
+func (in *incoming) Scatter() bool {
+	if in.t == nil || !in.kept || in.note(in.sum.n) != nil {
+		return false
+	}
+	in.scattered, in.noted = true, in.sum.n
+	return true
+}
+
+// WriteAt implements Scatterer.
+func (in *incoming) WriteAt(p []byte, offset int64) (int, error) { return in.t.WriteAt(p, offset) }
+
+// Next implements Scatterer: what is hashed is what WriteAt was given.
+func (in *incoming) Next(p []byte) error {
+	in.sum.now(p)
+	in.startFlush()
+	if in.sum.n-in.noted < noteStep {
+		return nil
+	}
+	in.noted = in.sum.n
+	return in.note(in.noted)
 }
 
 // TakeFile implements FileTaker: it takes the blocks of a file where the cache is on
@@ -160,10 +196,15 @@ func (in *incoming) Announce(o Object) {
 	}
 }
 
-// find goes on with what an earlier call has left.
+// find goes on with what an earlier call has left: with what was noted to be in its
+// place, or, where nothing was, with all of it.
 func (in *incoming) find(ctx context.Context) error {
-	in.partial.find()
+	noted := in.partial.find()
 	if in.t == nil {
+		return nil
+	}
+	if in.cut(noted) != nil {
+		in.drop()
 		return nil
 	}
 	for {
@@ -180,17 +221,40 @@ func (in *incoming) find(ctx context.Context) error {
 	}
 }
 
+// cut takes away what comes after n bytes; negative: nothing.
+func (in *incoming) cut(n int64) error {
+	if n < 0 {
+		return nil
+	}
+	info, err := in.t.Stat()
+	if err != nil || info.Size() <= n {
+		return err
+	}
+	return in.t.Truncate(n)
+}
+
 // drop throws away what came so far.
 func (in *incoming) drop() {
 	in.partial.drop()
-	in.sum, in.size, in.sent = in.b.cache.newSum(), 0, 0
+	in.sum, in.size, in.sent, in.scattered = in.b.cache.newSum(), 0, 0, false
+}
+
+// settle leaves of content that came out of order what is in its place.
+func (in *incoming) settle() error {
+	if !in.scattered {
+		return nil
+	}
+	if err := in.cut(in.sum.n); err != nil {
+		return err
+	}
+	return in.note(in.sum.n)
 }
 
 // leave ends a failed attempt: what a later one can go on with stays.
 func (in *incoming) leave(ctx context.Context, err error) {
 	switch {
 	case in.t == nil:
-	case in.resumable(ctx, err):
+	case in.resumable(ctx, err) && in.settle() == nil:
 		in.t.Keep()
 	default:
 		in.drop()

@@ -55,6 +55,17 @@ func (s *sum) Write(p []byte) (int, error) {
 	return n, nil
 }
 
+// now is Write, but it does not copy what it takes: it returns when that is hashed.
+func (s *sum) now(p []byte) {
+	s.wait()
+	s.n += int64(len(p))
+	if s.alg == MD5Dos2Unix {
+		s.writeBlocks(p)
+	} else {
+		s.md5.Write(p)
+	}
+}
+
 // later hashes n bytes of a block after all that came before.
 func (s *sum) later(block *[]byte, n int) {
 	before, done := s.busy, make(chan struct{})

@@ -218,6 +218,9 @@ func (d *download) attempts(ctx context.Context, f func() (int64, error)) error 
 	}
 }
 
+// fillStep is how many bytes of a range are read before they are handed on.
+const fillStep = 128 << 10
+
 // piece is a range on its way.
 type piece struct {
 	buf   []byte
@@ -227,8 +230,10 @@ type piece struct {
 
 // rest gets the ranges after the first. Buffers are taken in the order of the
 // ranges, so the range that is written next always has one: no two downloads
-// can wait for each other.
+// can wait for each other. A Scatterer gets the content as it comes, while it is
+// still in the processor's cache.
 func (d *download) rest(ctx context.Context, w io.Writer) error {
+	to := storage.ScatterTo(w)
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	var g errgroup.Group
@@ -242,7 +247,7 @@ func (d *download) rest(ctx context.Context, w io.Writer) error {
 			}
 			p := &piece{buf: buf, n: min(partSize, d.total-at), ready: make(chan error, 1)}
 			g.Go(func() error {
-				p.ready <- d.fill(ctx, at, p.buf[:p.n])
+				p.ready <- d.fill(ctx, at, p.buf[:p.n], to)
 				return nil
 			})
 			pieces <- p // taken until the channel is closed, so this goes on
@@ -253,7 +258,11 @@ func (d *download) rest(ctx context.Context, w io.Writer) error {
 	for p := range pieces {
 		err := <-p.ready
 		if err == nil && failed == nil {
-			_, err = w.Write(p.buf[:p.n])
+			if to != nil {
+				err = to.Next(p.buf[:p.n])
+			} else {
+				_, err = w.Write(p.buf[:p.n])
+			}
 		}
 		d.b.release(p.buf)
 		if err != nil && failed == nil {
@@ -267,8 +276,8 @@ func (d *download) rest(ctx context.Context, w io.Writer) error {
 	return failed
 }
 
-// fill reads a range into buf.
-func (d *download) fill(ctx context.Context, at int64, buf []byte) error {
+// fill reads a range into buf, and hands it to a Scatterer, if there is one.
+func (d *download) fill(ctx context.Context, at int64, buf []byte, to storage.Scatterer) error {
 	done := 0
 	return d.attempts(ctx, func() (int64, error) {
 		out, err := d.open(ctx, at+int64(done), int64(len(buf)-done))
@@ -276,14 +285,22 @@ func (d *download) fill(ctx context.Context, at int64, buf []byte) error {
 			return 0, err
 		}
 		defer out.Body.Close()
-		n, err := io.ReadFull(out.Body, buf[done:])
-		done += n
-		if errors.Is(err, io.EOF) && done < len(buf) {
-			err = io.ErrUnexpectedEOF
+		before := done
+		for done < len(buf) {
+			n, err := io.ReadFull(out.Body, buf[done:min(len(buf), done+fillStep)])
+			if to != nil {
+				if _, err := to.WriteAt(buf[done:done+n], at+int64(done)); err != nil {
+					return 0, &writeError{err}
+				}
+			}
+			done += n
+			if errors.Is(err, io.EOF) {
+				err = io.ErrUnexpectedEOF
+			}
+			if err != nil {
+				return int64(done - before), &bodyError{err}
+			}
 		}
-		if err != nil {
-			err = &bodyError{err}
-		}
-		return int64(n), err
+		return int64(done - before), nil
 	})
 }

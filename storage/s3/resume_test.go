@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -391,5 +392,90 @@ func TestResumedFetch(t *testing.T) {
 	broken = false
 	if got, err := storage.Fetch(t.Context(), o); err != nil || got.Files != 1 {
 		t.Errorf("fetch after damage: %+v, %v", got, err)
+	}
+}
+
+// TestScatteredFetch holds back one range while those after it arrive, and takes
+// away what is on the disk then, as a killed process leaves it; then the range is
+// refused. Both times the next fetch goes on behind what is there in order.
+func TestScatteredFetch(t *testing.T) {
+	t.Parallel()
+	const held = 4 // the range that is held back
+	var log seen
+	var broken atomic.Bool
+	hold := make(chan struct{})
+	release := sync.OnceFunc(func() { close(hold) })
+	url, _ := fakeServer(t, false, func(h http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			at := r.Header.Get("Range")
+			if r.Method != http.MethodGet || at == "" {
+				h.ServeHTTP(w, r)
+				return
+			}
+			log.note(&log.gets, at)
+			if broken.Load() && strings.HasPrefix(at, fmt.Sprintf("bytes=%d-", held*partSize)) {
+				<-hold
+				http.Error(w, "<Error><Code>SlowDown</Code></Error>", http.StatusServiceUnavailable)
+				return
+			}
+			h.ServeHTTP(w, r)
+		})
+	})
+	t.Cleanup(release)
+	b := open(t, remoteConfig(url))
+	b.client = awss3.New(b.client.Options(), func(o *awss3.Options) { o.Retryer = aws.NopRetryer{} })
+	makeBucket(t, b)
+	text, d := eightParts()
+	if err := b.Put(t.Context(), d.Key(), strings.NewReader(text), int64(len(text))); err != nil {
+		t.Fatal(err)
+	}
+	options := func(cache *storage.Cache) storage.TransferOptions {
+		return storage.TransferOptions{Cache: cache, Remote: b, Objects: []storage.Digest{d}, Retry: storage.Retry{Attempts: 1}}
+	}
+	partial := func(cache *storage.Cache) string {
+		return filepath.Join(cache.Dir(), "files", "md5", ".ctrx-partial", string(d))
+	}
+	interrupted, killed := backendtest.NewCache(t), backendtest.NewCache(t)
+
+	broken.Store(true)
+	failed := make(chan error, 1)
+	go func() {
+		_, err := storage.Fetch(t.Context(), options(interrupted))
+		failed <- err
+	}()
+	for n := 0; ; n++ { // until the end of the object is there, and what comes before the range is noted
+		info, err := os.Stat(partial(interrupted))
+		noted, _ := os.ReadFile(partial(interrupted) + ".etag")
+		if err == nil && info.Size() == int64(len(text)) && strings.HasSuffix(string(noted), fmt.Sprintf("\n%d", (held-1)*partSize)) {
+			break
+		}
+		if n == 6000 {
+			t.Fatalf("after a minute: %v, %v, %q", info, err, noted)
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	if err := os.CopyFS(filepath.Dir(partial(killed)), os.DirFS(filepath.Dir(partial(interrupted)))); err != nil {
+		t.Fatal(err)
+	}
+	release()
+	if err := <-failed; err == nil {
+		t.Fatal("fetched from a broken server")
+	}
+	if info, err := os.Stat(partial(interrupted)); err != nil || info.Size() != held*partSize {
+		t.Fatalf("kept: %v, %v", info, err)
+	}
+
+	broken.Store(false)
+	for name, cache := range map[string]*storage.Cache{"interrupted": interrupted, "killed": killed} {
+		log.take(&log.gets)
+		if got, err := storage.Fetch(t.Context(), options(cache)); err != nil || got.Files != 1 {
+			t.Errorf("%s: %+v, %v", name, got, err)
+		}
+		for _, at := range log.take(&log.gets) {
+			var first int64
+			if _, err := fmt.Sscanf(at, "bytes=%d-", &first); err != nil || first < (held-1)*partSize || name == "interrupted" && first < held*partSize {
+				t.Errorf("%s: asked for %s again", name, at)
+			}
+		}
 	}
 }
