@@ -247,6 +247,9 @@ func (f *fetch) get(ctx context.Context, b *batch, d Digest, m *meter) (int64, e
 		ranger, ok := f.Remote.(Ranger)
 		if offset, etag := in.begun(); ok && offset > 0 {
 			w.add(offset)
+			if in.complete() {
+				return nil
+			}
 			err := ranger.GetFrom(ctx, f.key(d), etag, offset, w)
 			if err != nil {
 				m.add(-n)

@@ -78,6 +78,10 @@ func (in *incoming) begun() (offset int64, etag string) {
 	return in.sum.n, in.etag
 }
 
+// complete tells whether all is here: a process that was killed before it could
+// give the object its name leaves that, and there is no rest to ask for.
+func (in *incoming) complete() bool { return string(in.sum.soFar()) == in.d.Hex() }
+
 // take lets the content come and checks it.
 func (in *incoming) take(ctx context.Context, fill func(in *incoming) error) error {
 	if err := fill(in); err != nil {

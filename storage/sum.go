@@ -100,6 +100,16 @@ func (s *sum) writeBlocks(p []byte) {
 	}
 }
 
+// soFar gives the digest of what was written until now; "" where more has to be
+// known for that.
+func (s *sum) soFar() Digest {
+	if s.alg == MD5Dos2Unix {
+		return ""
+	}
+	s.wait()
+	return Digest(hex.EncodeToString(s.md5.Sum(nil)))
+}
+
 func (s *sum) digest() Digest {
 	s.wait()
 	s.md5.Write(dos2unix(s.block))

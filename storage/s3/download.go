@@ -11,7 +11,6 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awss3 "github.com/aws/aws-sdk-go-v2/service/s3"
-	smithy "github.com/aws/smithy-go"
 	"golang.org/x/sync/errgroup"
 
 	"ctrx/internal/errs"
@@ -139,8 +138,10 @@ func (d *download) open(ctx context.Context, at, n int64) (*awss3.GetObjectOutpu
 		}
 		return err
 	})
-	var api smithy.APIError
-	if errors.As(err, &api) && api.ErrorCode() == "InvalidRange" && at == 0 {
+	if isCode(err, "InvalidRange") && at > 0 {
+		return nil, fmt.Errorf("%w: it does not have %d bytes any more", storage.ErrReplaced, at)
+	}
+	if isCode(err, "InvalidRange") {
 		o, err := d.b.stat(ctx, d.key)
 		if err == nil && o.Size != 0 {
 			err = errs.New(errs.Failed, "the server refuses a range of an object of %d bytes", o.Size)

@@ -306,6 +306,9 @@ func (d *download) run(ctx context.Context) error {
 	}
 	defer stop()
 	defer resp.Body.Close()
+	if d.done > 0 && resp.StatusCode == http.StatusRequestedRangeNotSatisfiable {
+		return errs.New(errs.Failed, "%s: %w: it does not have %d bytes any more", plain(d.u), storage.ErrReplaced, d.done)
+	}
 	if err := d.c.status(d.u, resp); err != nil {
 		return err
 	}

@@ -212,6 +212,16 @@ func TestResumes(t *testing.T) {
 	if err := open(t, url).Get(t.Context(), "runs/x", &out); err != nil || out.String() != text || requests.Load() != 4 {
 		t.Errorf("%d bytes in %d requests, %v", out.Len(), requests.Load(), err)
 	}
+	head, err := http.Head(url + "/runs/x")
+	if err != nil {
+		t.Fatal(err)
+	}
+	head.Body.Close()
+	for _, beyond := range []int{len(text), len(text) + 1} {
+		if err := open(t, url).GetFrom(t.Context(), "runs/x", head.Header.Get("ETag"), int64(beyond), io.Discard); !errors.Is(err, storage.ErrReplaced) {
+			t.Errorf("from byte %d of %d on: %v", beyond, len(text), err)
+		}
+	}
 	cuts.Store(1000)
 	if err := open(t, url).Get(t.Context(), "runs/x", io.Discard); !storage.IsTransient(err) {
 		t.Errorf("always cut: %v", err)
