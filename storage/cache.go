@@ -422,10 +422,16 @@ func (c *Cache) ReadDir(ctx context.Context, d Digest) (DirObject, error) {
 // ParseDirOf parses the bytes of a directory object after checking that they
 // are the ones that d names. An error has the kind DataCorrupt.
 func ParseDirOf(data []byte, d Digest) (DirObject, error) {
-	if got := digestBytes(data); string(got) != d.Hex() {
-		return nil, errs.New(errs.DataCorrupt, "directory object %s has the content of %s", d, got)
+	sum := make(chan Digest, 1)
+	if len(data) < asyncFrom {
+		sum <- digestBytes(data)
+	} else {
+		go func() { sum <- digestBytes(data) }()
 	}
 	dir, err := ParseDir(data)
+	if got := <-sum; string(got) != d.Hex() {
+		return nil, errs.New(errs.DataCorrupt, "directory object %s has the content of %s", d, got)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", d, err)
 	}

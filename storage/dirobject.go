@@ -77,12 +77,24 @@ func pythonRunes(s string) []rune {
 func (o DirObject) Encode() []byte { return o.encode("md5") }
 
 func (o DirObject) encode(name string) []byte {
-	if !o.sorted() {
-		o = slices.Clone(o)
-		o.Sort()
-	}
+	o = o.inOrder()
 	b := make([]byte, 0, 2+80*len(o))
 	b = append(b, '[')
+	b = o.appendEntries(b, name)
+	return append(b, ']')
+}
+
+// inOrder is o sorted.
+func (o DirObject) inOrder() DirObject {
+	if o.sorted() {
+		return o
+	}
+	o = slices.Clone(o)
+	o.Sort()
+	return o
+}
+
+func (o DirObject) appendEntries(b []byte, name string) []byte {
 	for i, e := range o {
 		if i > 0 {
 			b = append(b, ", "...)
@@ -93,7 +105,7 @@ func (o DirObject) encode(name string) []byte {
 		b = appendJSONString(b, e.RelPath)
 		b = append(b, '}')
 	}
-	return append(b, ']')
+	return b
 }
 
 func appendJSONString(b []byte, s string) []byte {
@@ -143,10 +155,7 @@ func appendJSONString(b []byte, s string) []byte {
 }
 
 // Digest is the digest under which the object is stored, with ".dir".
-func (o DirObject) Digest() Digest {
-	sum := md5.Sum(o.Encode())
-	return Digest(hex.EncodeToString(sum[:]) + ".dir")
-}
+func (o DirObject) Digest() Digest { return o.DigestOf("md5") }
 
 // DigestOf is the digest of a file with this content.
 func DigestOf(content []byte) Digest { return digestBytes(content) }
@@ -154,8 +163,29 @@ func DigestOf(content []byte) Digest { return digestBytes(content) }
 // DigestOf is the digest of a folder whose members are told apart by something
 // else than their MD5, such as "etag", which then stands in the field MD5.
 func (o DirObject) DigestOf(name string) Digest {
-	sum := md5.Sum(o.encode(name))
-	return Digest(hex.EncodeToString(sum[:]) + ".dir")
+	sum := md5.New()
+	pieces, hashed := make(chan []byte, 4), make(chan struct{})
+	go func() {
+		defer close(hashed)
+		for p := range pieces {
+			sum.Write(p)
+		}
+	}()
+	const entries = 1024 // in a piece: one is hashed while the next is encoded
+	before := "["
+	for part := range slices.Chunk(o.inOrder(), entries) {
+		b := make([]byte, 0, 2+96*len(part))
+		b = append(b, before...)
+		pieces <- part.appendEntries(b, name)
+		before = ", "
+	}
+	if before == "[" {
+		pieces <- []byte("[")
+	}
+	pieces <- []byte("]")
+	close(pieces)
+	<-hashed
+	return Digest(hex.EncodeToString(sum.Sum(nil)) + ".dir")
 }
 
 // ParseDir reads a stored directory object. It refuses what could not have

@@ -10,7 +10,10 @@ import (
 	"ctrx/internal/interrupt"
 )
 
-func main() { os.Exit(run(cli.System())) }
+func main() {
+	collectLater()
+	os.Exit(run(cli.System()))
+}
 
 // run is one command, ended early by SIGINT and SIGTERM.
 func run(s cli.Streams) int {
