@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"unicode/utf8"
+	"unsafe"
 
 	"ctrx/internal/errs"
 )
@@ -191,9 +192,10 @@ func (o DirObject) DigestOf(name string) Digest {
 // ParseDir reads a stored directory object. It refuses what could not have
 // been made from a folder: digests of another form, paths that are absolute,
 // leave the folder or occur twice, and a file that is also a folder. Such an
-// error has the kind DataCorrupt.
+// error has the kind DataCorrupt. The DirObject is made of pieces of data, which
+// must not change any more.
 func ParseDir(data []byte) (DirObject, error) {
-	o, ok := parsePlain(string(data))
+	o, ok := parsePlain(textOf(data))
 	if !ok {
 		var err error
 		if o, err = parseAny(data); err != nil {
@@ -213,6 +215,9 @@ func ParseDir(data []byte) (DirObject, error) {
 	}
 	return o, o.checkPaths()
 }
+
+// textOf gives what will not change any more as text, without copying it.
+func textOf(data []byte) string { return unsafe.String(unsafe.SliceData(data), len(data)) }
 
 // parsePlain reads what Encode writes for paths without escapes, which is nearly
 // every directory object there is. ok is false for anything else.

@@ -239,10 +239,12 @@ func (h *Hasher) known(ctx context.Context, root string, files []found, out []ha
 	}
 	const chunk = 1024 // files for one goroutine: a look takes less than a microsecond
 	return each(ctx, h.jobs, (len(files)+chunk-1)/chunk, func(_ context.Context, n int) error {
+		h.state.rlock()
+		defer h.state.mu.RUnlock()
 		for i := n * chunk; i < min((n+1)*chunk, len(files)); i++ {
 			if f := files[i]; !f.broken {
 				p := printOf(f.stamp)
-				if d, ok := h.state.lookup(join(root, f.rel), h.alg, p); ok {
+				if d, ok := h.state.find(join(root, f.rel), h.alg, p); ok {
 					out[i] = hashed{digest: d, print: p}
 				}
 			}

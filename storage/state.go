@@ -116,18 +116,30 @@ func (s *State) lookup(path string, alg Algorithm, p fingerprint) (Digest, bool)
 	if s == nil {
 		return "", false
 	}
+	s.rlock()
+	defer s.mu.RUnlock()
+	return s.find(path, alg, p)
+}
+
+// rlock lets others look, but nobody write, until RUnlock.
+func (s *State) rlock() {
 	s.mu.RLock()
 	if !s.loaded {
 		s.mu.RUnlock()
 		<-s.loading()
 		s.mu.RLock()
 	}
+}
+
+// find is lookup of who has called rlock.
+func (s *State) find(path string, alg Algorithm, p fingerprint) (Digest, bool) {
 	e, ok := s.entries[stateKey{path, alg}]
-	s.mu.RUnlock()
 	if !ok || e.print != p {
 		return "", false
 	}
-	return Digest(hex.EncodeToString(e.sum[:])), true
+	var digest [2 * len(e.sum)]byte
+	hex.Encode(digest[:], e.sum[:])
+	return Digest(digest[:]), true
 }
 
 // record remembers the digest of a file. The caller has made sure that the file
@@ -228,7 +240,7 @@ func (s *State) load() {
 	if err != nil {
 		return
 	}
-	text := string(data) // the paths of the entries are pieces of it
+	text := textOf(data) // the paths of the entries are pieces of it
 	s.torn = text != "" && !strings.HasSuffix(text, "\n")
 	s.entries = make(map[stateKey]stateEntry, strings.Count(text, "\n"))
 	for at := 0; at < len(text); {

@@ -91,7 +91,7 @@ func (w *walker) dir(ctx context.Context, g *errgroup.Group, rel string) error {
 	if err != nil {
 		return err
 	}
-	var here walker
+	here := walker{files: make([]found, 0, len(entries))}
 	for _, e := range entries {
 		sub := e.Name()
 		if rel != "" {
