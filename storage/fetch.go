@@ -242,27 +242,20 @@ func (f *fetch) download(ctx context.Context, b *batch, ds []Digest, m *meter) e
 func (f *fetch) get(ctx context.Context, b *batch, d Digest, m *meter) (int64, error) {
 	var n int64
 	err := b.receive(ctx, d, func(in *incoming) error {
-		n = 0
 		w := &counted{in: in, n: &n, m: m}
+		w.add(-n) // of an attempt that was of no use
 		ranger, ok := f.Remote.(Ranger)
 		if offset, etag := in.begun(); ok && offset > 0 {
 			w.add(offset)
 			if in.complete() {
 				return nil
 			}
-			err := ranger.GetFrom(ctx, f.key(d), etag, offset, w)
-			if err != nil {
-				m.add(-n)
-			}
-			return err
+			return ranger.GetFrom(ctx, f.key(d), etag, offset, w)
 		}
-		err := f.Remote.Get(ctx, f.key(d), w)
-		if err != nil {
-			m.add(-n)
-		}
-		return err
+		return f.Remote.Get(ctx, f.key(d), w)
 	})
 	if err != nil {
+		m.add(-n)
 		n = 0
 	}
 	return n, f.corrupt(d, err)

@@ -1,13 +1,13 @@
 package storage
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 
 	"ctrx/internal/errs"
 	"ctrx/internal/fsx"
@@ -39,6 +39,8 @@ func (p *partial) partialName() string { return filepath.Join(PartialDir, p.id) 
 
 func (p *partial) etagName() string { return p.partialName() + ".etag" }
 
+func (p *partial) newETagName() string { return p.etagName() + ".new" }
+
 // keep chooses PartialDir as the place of a large object, where it can be gone
 // on with.
 func (p *partial) keep(o Object) {
@@ -49,11 +51,29 @@ func (p *partial) keep(o Object) {
 	if err != nil {
 		return // another process is at it
 	}
-	if t.Truncate(0) != nil || p.root.WriteFile(p.etagName(), []byte(o.ETag), 0o666) != nil {
+	if t.Truncate(0) != nil || p.write(o.ETag) != nil {
 		t.Discard()
 		return
 	}
 	p.t, p.kept, p.etag = t, true, o.ETag
+}
+
+// write replaces the text beside the object. A process that is killed meanwhile
+// leaves one file, whose name the next one takes.
+func (p *partial) write(text string) error {
+	t, err := p.root.Resume(p.etagName(), p.newETagName(), 0o666)
+	if err != nil {
+		return err
+	}
+	if err := t.Truncate(0); err != nil {
+		t.Discard()
+		return err
+	}
+	if _, err := t.WriteString(text); err != nil {
+		t.Discard()
+		return fsx.FullDisk(err)
+	}
+	return t.Publish(fsx.Durable)
 }
 
 // find opens what an earlier call has left, and gives how many bytes of it were
@@ -63,22 +83,32 @@ func (p *partial) find() (safe int64) {
 	if _, err := p.root.Lstat(p.partialName()); err != nil {
 		return -1
 	}
-	text, err := p.root.ReadFile(p.etagName())
-	etag, count, counted := bytes.Cut(text, []byte("\n"))
-	if err != nil || len(etag) == 0 {
-		return -1
-	}
-	if safe = -1; counted {
-		if safe, err = strconv.ParseInt(string(count), 10, 64); err != nil || safe < 0 {
-			return -1
-		}
-	}
 	t, err := p.root.Resume(p.name, p.partialName(), 0o666)
 	if err != nil {
 		return -1
 	}
-	p.t, p.kept, p.etag = t, true, string(etag)
+	etag, safe, ok := p.read() // nobody else writes it from now on
+	if !ok {
+		t.Keep()
+		return -1
+	}
+	p.t, p.kept, p.etag = t, true, etag
 	return safe
+}
+
+// read gives what write has left: the ETag, and how many bytes were noted;
+// negative: nothing was.
+func (p *partial) read() (etag string, safe int64, ok bool) {
+	text, err := p.root.ReadFile(p.etagName())
+	etag, count, counted := strings.Cut(string(text), "\n")
+	if err != nil || etag == "" {
+		return "", -1, false
+	}
+	if !counted {
+		return etag, -1, true
+	}
+	safe, err = strconv.ParseInt(count, 10, 64)
+	return etag, safe, err == nil && safe >= 0
 }
 
 // record writes down that n bytes are on the disk for sure.
@@ -92,7 +122,7 @@ func (p *partial) record(n int64) error {
 // note writes down that n bytes are in their place, for when the process is
 // killed. After a power cut they may not be on the disk.
 func (p *partial) note(n int64) error {
-	return p.root.WriteFile(p.etagName(), []byte(p.etag+"\n"+strconv.FormatInt(n, 10)), 0o666)
+	return p.write(p.etag + "\n" + strconv.FormatInt(n, 10))
 }
 
 // drop throws away what came so far.
@@ -115,6 +145,7 @@ func (p *partial) tidy() {
 	if !p.kept {
 		return
 	}
+	_ = p.root.Remove(p.newETagName()) // of a process that was killed
 	if err := p.root.Remove(p.etagName()); err == nil || errors.Is(err, fs.ErrNotExist) {
 		_ = p.root.Remove(PartialDir) // fails while there are others
 	}

@@ -18,13 +18,11 @@ type incoming struct {
 	d Digest
 	partial
 
-	head *[]byte // content of an object that may turn out to be small; all of it while there is no file
-	size int     // bytes in head
-	sum  *sum
-	sent int64 // bytes that the disk was asked to take
-
-	scattered bool  // content comes out of order: only the bytes in sum are in their place for sure
-	noted     int64 // of them, written down
+	head  *[]byte // content of an object that may turn out to be small; all of it while there is no file
+	size  int     // bytes in head
+	sum   *sum
+	sent  int64 // bytes that the disk was asked to take
+	noted int64 // bytes of content that comes out of order that are in their place, as written down
 }
 
 // noteStep is after how many bytes it is noted how much of content that comes out
@@ -142,7 +140,7 @@ func (in *incoming) Scatter() bool {
 	if in.t == nil || !in.kept || in.note(in.sum.n) != nil {
 		return false
 	}
-	in.scattered, in.noted = true, in.sum.n
+	in.noted = in.sum.n
 	return true
 }
 
@@ -216,12 +214,14 @@ func (in *incoming) find(ctx context.Context) error {
 			in.t.Keep()
 			return context.Cause(ctx)
 		}
-		if _, err := io.CopyN(in.sum, in.t, 1<<20); errors.Is(err, io.EOF) {
-			return nil
-		} else if err != nil {
-			in.drop()
-			return nil
+		_, err := io.CopyN(in.sum, in.t, 1<<20)
+		if err == nil {
+			continue
 		}
+		if !errors.Is(err, io.EOF) || in.sum.n == 0 {
+			in.drop() // what comes may have another ETag
+		}
+		return nil
 	}
 }
 
@@ -240,18 +240,16 @@ func (in *incoming) cut(n int64) error {
 // drop throws away what came so far.
 func (in *incoming) drop() {
 	in.partial.drop()
-	in.sum, in.size, in.sent, in.scattered = in.b.cache.newSum(), 0, 0, false
+	in.sum, in.size, in.sent = in.b.cache.newSum(), 0, 0
 }
 
-// settle leaves of content that came out of order what is in its place.
+// settle leaves what is in its place, and notes all of it.
 func (in *incoming) settle() error {
-	if !in.scattered {
-		return nil
-	}
 	if err := in.cut(in.sum.n); err != nil {
 		return err
 	}
-	return in.note(in.sum.n)
+	_ = in.note(in.sum.n) // what was noted before is not wrong, only less
+	return nil
 }
 
 // leave ends a failed attempt: what a later one can go on with stays.

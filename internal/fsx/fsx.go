@@ -93,6 +93,8 @@ type Temp struct {
 	name string // name of the final file, relative to root
 	tmp  string // present name, relative to root
 	done bool
+
+	locked bool // others know the present name: see Root.Resume
 }
 
 const (
@@ -136,20 +138,27 @@ func (t *Temp) PublishAs(name string, d Durability) error {
 // Publish closes the file and renames it to its final name, replacing what is
 // there. On an error the temporary file is removed.
 func (t *Temp) Publish(d Durability) error {
-	if d != Fast {
+	if d != Fast || t.locked {
 		if err := t.Sync(); err != nil {
 			t.Discard()
 			return FullDisk(err)
 		}
 	}
+	// While it is locked nobody takes the file up under its present name, to write
+	// to it under its final one. Some file systems rename no file that is open.
+	renamed := t.locked && rename(t.root, t.tmp, t.name) == nil
 	// Close reports late write errors of network file systems and quotas.
-	if err := t.Close(); err != nil {
+	if err := t.Close(); err != nil && !renamed {
+		t.done = t.locked
 		t.Discard()
 		return FullDisk(err)
 	}
-	if err := rename(t.root, t.tmp, t.name); err != nil {
-		t.Discard()
-		return err
+	if !renamed {
+		if err := rename(t.root, t.tmp, t.name); err != nil {
+			t.done = t.locked // a later process may go on with it, or does already
+			t.Discard()
+			return err
+		}
 	}
 	t.done = true
 	if d == Durable {
@@ -164,8 +173,13 @@ func (t *Temp) Discard() {
 		return
 	}
 	t.done = true
+	// A locked file has to go while it is locked: after that the name may be that
+	// of another process's file.
+	removed := t.locked && t.root.Remove(t.tmp) == nil
 	t.Close()
-	t.root.Remove(t.tmp)
+	if !removed {
+		t.root.Remove(t.tmp)
+	}
 }
 
 // Keep closes the file and leaves it under its temporary name: see Root.Resume.

@@ -208,7 +208,7 @@ func (r *Root) Resume(name, tmp string, perm fs.FileMode) (*Temp, error) {
 		f.Close()
 		return nil, fmt.Errorf("%s is in use: %w", tmp, errors.Join(errors.ErrUnsupported, err, e))
 	}
-	return &Temp{File: f, root: r.root, name: name, tmp: tmp}, nil
+	return &Temp{File: f, root: r.root, name: name, tmp: tmp, locked: true}, nil
 }
 
 // CreateNew makes a file that does not exist, in a folder that does. It appears
