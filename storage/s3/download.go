@@ -11,6 +11,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awss3 "github.com/aws/aws-sdk-go-v2/service/s3"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
 	"golang.org/x/sync/errgroup"
 
 	"ctrx/internal/errs"
@@ -149,7 +150,7 @@ func (d *download) open(ctx context.Context, at, n int64) (*awss3.GetObjectOutpu
 		return nil, err
 	}
 	if err != nil {
-		return nil, err
+		return nil, d.b.unanswered(err)
 	}
 	if d.etag != "" && aws.ToString(out.ETag) != d.etag {
 		out.Body.Close()
@@ -160,6 +161,16 @@ func (d *download) open(ctx context.Context, at, n int64) (*awss3.GetObjectOutpu
 		return nil, errs.New(errs.Failed, "the server does not send ranges")
 	}
 	return out, nil
+}
+
+// unanswered gives a failure to send a request for content, which has no other
+// kind, that of a server that cannot be reached: what came so far stays.
+func (b *Backend) unanswered(err error) error {
+	var send *smithyhttp.RequestSendError
+	if !errors.As(err, &send) || errs.KindOf(err) != errs.Failed || storage.IsTransient(err) {
+		return err
+	}
+	return errs.Hint(errs.New(errs.Unreachable, "%s does not answer: %w", b.where(), err), "repeat the command when the server and the network work again")
 }
 
 // copyBody writes the content of an answer to w.
@@ -208,7 +219,10 @@ func (d *download) attempts(ctx context.Context, f func() (int64, error)) error 
 		if !errors.As(err, &broken) {
 			return err // of a request, which the SDK has repeated already
 		}
-		if err = d.b.explain(broken.err); n >= bodyAttempts || !storage.IsTransient(err) {
+		if err = d.b.explain(broken.err); errs.KindOf(err) == errs.Failed {
+			err = storage.Transient(err) // HTTP/2 has many words for a connection that breaks
+		}
+		if n >= bodyAttempts || !storage.IsTransient(err) {
 			return err
 		}
 		select {
