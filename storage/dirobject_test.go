@@ -3,6 +3,7 @@ package storage
 import (
 	"crypto/md5"
 	"encoding/hex"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -67,6 +68,20 @@ func TestDirObjectBytes(t *testing.T) {
 				t.Errorf("ParseDir gives %q, want %q", back, want)
 			}
 		})
+	}
+}
+
+// TestDigestInPieces compares the digest of folders of one and several pieces with
+// that of what is stored, also of unsorted ones.
+func TestDigestInPieces(t *testing.T) {
+	for _, n := range []int{0, 1, 1023, 1024, 1025, 3000} {
+		o := make(DirObject, n)
+		for i := range o {
+			o[i] = DirEntry{"60b725f10c9c85c70d97880dfe8191b3", fmt.Sprintf("%07d", (i*7919)%n)}
+		}
+		if got, want := o.Digest(), digestBytes(o.Encode())+".dir"; got != want {
+			t.Errorf("%d files: %s, not %s", n, got, want)
+		}
 	}
 }
 
