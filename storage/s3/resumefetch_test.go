@@ -139,12 +139,14 @@ func TestResumedFetch(t *testing.T) {
 
 // TestScatteredFetch holds back one range while those after it arrive, and takes
 // away what is on the disk then, as a killed process leaves it; then the range is
-// refused. Both times the next fetch goes on behind what is there in order.
+// refused. Both times the next fetch goes on behind what is there in order, and past
+// a range that breaks off.
 func TestScatteredFetch(t *testing.T) {
 	t.Parallel()
 	const held = 4 // the range that is held back
+	const cut = 6  // one that breaks off, once
 	var log seen
-	var broken atomic.Bool
+	var broken, cutDone atomic.Bool
 	hold := make(chan struct{})
 	release := sync.OnceFunc(func() { close(hold) })
 	url, _ := fakeServer(t, false, func(h http.Handler) http.Handler {
@@ -159,6 +161,9 @@ func TestScatteredFetch(t *testing.T) {
 				<-hold
 				http.Error(w, "<Error><Code>SlowDown</Code></Error>", http.StatusServiceUnavailable)
 				return
+			}
+			if strings.HasPrefix(at, fmt.Sprintf("bytes=%d-", cut*partSize)) && !broken.Load() && cutDone.CompareAndSwap(false, true) {
+				w = &breakingWriter{w, 1 << 20}
 			}
 			h.ServeHTTP(w, r)
 		})
@@ -212,6 +217,9 @@ func TestScatteredFetch(t *testing.T) {
 		log.take(&log.gets)
 		if got, err := storage.Fetch(t.Context(), options(cache)); err != nil || got.Files != 1 {
 			t.Errorf("%s: %+v, %v", name, got, err)
+		}
+		if there, err := os.ReadFile(cache.Path(d)); err != nil || string(there) != text { // what was hashed is not read from there
+			t.Errorf("%s: %d bytes of other content, %v", name, len(there), err)
 		}
 		for _, at := range log.take(&log.gets) {
 			var first int64
