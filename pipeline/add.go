@@ -80,6 +80,7 @@ func (p *Project) Add(ctx context.Context, o AddOptions) ([]Added, error) {
 		}
 	}
 	if _, err := NewGraph(all); err != nil {
+		err = p.hintOverlap(err, ix, targets)
 		return nil, err
 	}
 	var done []Added
@@ -117,6 +118,33 @@ func (p *Project) addTargets(o AddOptions) ([]string, error) {
 	return rels, nil
 }
 
+// hintOverlap says how to add a folder of which a part is tracked already.
+func (p *Project) hintOverlap(err error, ix *Index, rels []string) error {
+	for _, s := range ix.Stages {
+		if !s.IsData() || errs.HintOf(err) != "" {
+			continue
+		}
+		for _, rel := range rels {
+			if part := s.Outs[0].Rel; part != rel && inside(part, rel) {
+				return errs.Hint(err, "to have '%s' in '%s': ctrx remove %s, then again: ctrx add %s",
+					p.Show(part), p.Show(rel), errs.Arg(p.Show(s.File)), errs.Arg(p.Show(rel)))
+			}
+		}
+	}
+	return err
+}
+
+// projectBelow gives the folder of the project that a path belongs to where it
+// is not this one but lies in it, else "".
+func (p *Project) projectBelow(rel string) string {
+	for dir := path.Dir(rel); dir != "."; dir = path.Dir(dir) {
+		if info, err := os.Stat(p.Abs(path.Join(dir, ".dvc"))); err == nil && info.IsDir() {
+			return dir
+		}
+	}
+	return ""
+}
+
 func (p *Project) checkAddTarget(rel, written string) error {
 	switch first, _, _ := strings.Cut(rel, "/"); {
 	case !insideProject(rel):
@@ -125,6 +153,10 @@ func (p *Project) checkAddTarget(rel, written string) error {
 		return errs.New(errs.Usage, "'%s' cannot be tracked: it is the project itself or part of its administration", written)
 	case isStageFile(path.Base(rel)) || path.Base(rel) == "dvc.lock":
 		return errs.New(errs.Usage, "'%s' is a stage file, not data", written)
+	}
+	if owner := p.projectBelow(rel); owner != "" {
+		return errs.Hint(errs.New(errs.Usage, "'%s' belongs to the project in '%s'", written, p.Show(owner)),
+			"ctrx --cd %s add %s", errs.Arg(p.Show(owner)), errs.Arg(strings.TrimPrefix(rel, owner+"/")))
 	}
 	if p.dvcignore.Ignored(rel, false) {
 		return errs.New(errs.Usage, "Path '%s' is ignored by .dvcignore", written)
@@ -135,7 +167,7 @@ func (p *Project) checkAddTarget(rel, written string) error {
 	if info, err := os.Lstat(p.Abs(rel)); err == nil && info.Mode()&os.ModeSymlink != 0 {
 		if at, err := os.Stat(p.Abs(rel)); err == nil && at.IsDir() { // its files are another folder's
 			err := errs.New(errs.Conflict, "'%s' is a symbolic link to a folder", written)
-			return errs.Hint(err, "add the folder itself, or: ctrx add --out NAME %s, which copies it", quoteForShell(written))
+			return errs.Hint(err, "add the folder itself, or: ctrx add --out NAME %s, which copies it", errs.Arg(written))
 		}
 	}
 	return nil
@@ -159,7 +191,7 @@ func (p *Project) stageToAdd(ix *Index, rel string) (*Stage, error) {
 			continue
 		}
 		if !s.IsData() || len(s.Deps) > 0 {
-			return nil, errs.Hint(errs.New(errs.Conflict, "cannot update '%s': it is an output of %s", p.Show(rel), describe(s)), "ctrx repro %s", s.Address(p.Dir))
+			return nil, errs.Hint(errs.New(errs.Conflict, "cannot update '%s': it is an output of %s", p.Show(rel), describe(s)), "ctrx repro %s", errs.Arg(s.Address(p.Dir)))
 		}
 		return s, nil
 	}

@@ -82,7 +82,7 @@ func (p *Project) dirToAddTo(ctx context.Context, out *Output) (storage.DirObjec
 	show := p.Show(out.Rel)
 	switch info, err := os.Stat(p.Abs(out.Rel)); {
 	case fsx.Missing(err):
-		return nil, errs.Hint(errs.New(errs.NotFound, "output '%s' does not exist", show), "ctrx checkout %s", show)
+		return nil, errs.Hint(errs.New(errs.NotFound, "output '%s' does not exist", show), "ctrx checkout %s", errs.Arg(show))
 	case err != nil:
 		return nil, err
 	case out.Recorded == nil || out.Recorded.Digest == "":
@@ -91,12 +91,12 @@ func (p *Project) dirToAddTo(ctx context.Context, out *Output) (storage.DirObjec
 		return nil, errs.New(errs.Usage, "Cannot modify '%s' which is being tracked as a file", show)
 	case out.Recorded.Hash == "":
 		err := errs.New(errs.Usage, "'%s' was recorded by DVC 2: a part of it cannot be added", show)
-		return nil, errs.Hint(err, "ctrx add %s, or ctrx cache migrate --dvc-files", show)
+		return nil, errs.Hint(err, "ctrx add %s, or ctrx cache migrate --dvc-files", errs.Arg(show))
 	}
 	dir, err := p.dirAnywhere(ctx, out, "")
 	if errors.Is(err, fs.ErrNotExist) {
 		err = &storage.MissingError{Path: p.Abs(out.Rel), Objects: []storage.MissingObject{{Digest: out.Recorded.Digest}}}
-		return nil, errs.Hint(err, "the list of its files is needed to add a part: ctrx fetch %s; or all of it as it is here: ctrx add %s", show, show)
+		return nil, errs.Hint(err, "the list of its files is needed to add a part: ctrx fetch %s; or all of it as it is here: ctrx add %[1]s", errs.Arg(show))
 	}
 	return dir, err
 }

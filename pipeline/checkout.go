@@ -156,12 +156,12 @@ func (p *Project) neverMade(so selectedOutput) error {
 	}
 	err := errs.New(errs.DataMissing, "output '%s' was never recorded: there is nothing to check out", p.Show(so.Output.Rel))
 	if so.Stage.isImport() {
-		return errs.Hint(err, "ctrx pull %s brings it from its source, ctrx update %s also records it", p.Show(so.Output.Rel), p.Show(so.Stage.File))
+		return errs.Hint(err, "ctrx pull %s brings it from its source, ctrx update %s also records it", errs.Arg(p.Show(so.Output.Rel)), errs.Arg(p.Show(so.Stage.File)))
 	}
 	if so.Stage.IsData() {
 		return err
 	}
-	return errs.Hint(err, "make it: ctrx repro %s, or do without: --allow-missing", so.Stage.Address(p.Dir))
+	return errs.Hint(err, "make it: ctrx repro %s, or do without: --allow-missing", errs.Arg(so.Stage.Address(p.Dir)))
 }
 
 // note enters what happened to one path.

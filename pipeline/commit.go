@@ -95,7 +95,7 @@ func (p *Project) commitStage(ctx context.Context, s *Stage, o RecordOptions) (*
 	}
 	for _, out := range s.Outs {
 		if _, err := os.Lstat(p.Abs(out.Rel)); fsx.Missing(err) {
-			return nil, errs.Hint(errs.New(errs.NotFound, "output '%s' does not exist", p.Show(out.Rel)), "ctrx repro %s, or ctrx checkout %s", s.Address(p.Dir), p.Show(out.Rel))
+			return nil, errs.Hint(errs.New(errs.NotFound, "output '%s' does not exist", p.Show(out.Rel)), "ctrx repro %s, or ctrx checkout %s", errs.Arg(s.Address(p.Dir)), errs.Arg(p.Show(out.Rel)))
 		}
 	}
 	if changes, err = p.contentChanges(ctx, s, changes); err != nil {
@@ -110,7 +110,7 @@ func (p *Project) commitStage(ctx context.Context, s *Stage, o RecordOptions) (*
 		}
 		if !ok {
 			return nil, errs.Hint(errs.New(errs.Failed, "unable to commit changed stage: '%s'. Use `-f|--force` to force.", s.Address(p.Dir)),
-				"ctrx commit -f %s; what changed: ctrx status %s", s.Address(p.Dir), s.Address(p.Dir))
+				"ctrx commit -f %s; what changed: ctrx status %[1]s", errs.Arg(s.Address(p.Dir)))
 		}
 	}
 	known := len(changes) == 0 && !o.Force

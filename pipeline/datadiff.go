@@ -2,7 +2,6 @@ package pipeline
 
 import (
 	"context"
-	"errors"
 	"slices"
 	"strings"
 
@@ -106,7 +105,9 @@ func (p *Project) diffTargets(targets []string, sides ...*Index) ([]string, erro
 				if errs.KindOf(err) != errs.NotFound {
 					return nil, err
 				}
-				firstErr = errors.Join(firstErr, err)
+				if firstErr == nil {
+					firstErr = err // the other side says the same
+				}
 				continue
 			}
 			for _, so := range outs {

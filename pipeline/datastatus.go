@@ -11,7 +11,6 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"ctrx/internal/errs"
 	"ctrx/pipeline/dvcfile"
 	"ctrx/storage"
 )
@@ -233,43 +232,68 @@ func (p *Project) notInRemote(ctx context.Context, ix *Index, only []string, o D
 	return missing, nil
 }
 
+// absentFromRemote gives what the remote lacks of an output. Without any remote
+// that is all of it, as in DVC.
 func (p *Project) absentFromRemote(ctx context.Context, so selectedOutput, only []string, o DataStatusOptions, lists *folderLists) ([]string, error) {
 	out := so.Output
+	objects := wantedObjects(ctx, so, only, lists)
 	asked := o.Remote
 	if asked == "" {
 		asked = out.Remote
 	}
-	name, err := p.remoteName(asked, out.Remote)
-	if errs.KindOf(err) == errs.NotFound && asked == "" {
-		return nil, nil // as in DVC: without a remote nothing is missing there
-	}
-	if err != nil {
+	absent := make([]bool, len(objects))
+	err := p.askAbsent(ctx, so, asked, objects, absent)
+	nowhere := errors.Is(err, ErrNoRemote)
+	if err != nil && !nowhere {
 		return nil, err
 	}
-	b, _, err := p.openRemote(ctx, name)
-	if err != nil {
-		return nil, err
+	var shown []string
+	for i, ob := range objects {
+		if nowhere || absent[i] {
+			shown = append(shown, ob.show)
+		}
 	}
-	type object struct {
-		show   string
-		digest storage.Digest
-	}
-	var objects []object
+	return shown, nil
+}
+
+// wantedObject is an object of an output that a remote may lack.
+type wantedObject struct {
+	show   string
+	digest storage.Digest
+}
+
+// wantedObjects gives the objects of an output below the paths, with those of a
+// folder where its list can be read.
+func wantedObjects(ctx context.Context, so selectedOutput, only []string, lists *folderLists) []wantedObject {
+	out := so.Output
+	var objects []wantedObject
 	if insideAny(out.Rel, only) {
-		objects = append(objects, object{folderSlash(out.Rel, out.Recorded.Digest.IsDir()), out.Recorded.Digest})
+		objects = append(objects, wantedObject{folderSlash(out.Rel, out.Recorded.Digest.IsDir()), out.Recorded.Digest})
 	}
-	cache := p.cacheOf(out.Recorded)
 	if lists != nil && out.Recorded.Digest.IsDir() {
 		dir, err := lists.read(ctx, so)
 		if err == nil {
 			for _, e := range dir {
 				if rel := out.Rel + "/" + e.RelPath; insideAny(rel, only) {
-					objects = append(objects, object{rel, e.MD5})
+					objects = append(objects, wantedObject{rel, e.MD5})
 				}
 			}
 		}
 	}
-	absent := make([]bool, len(objects))
+	return objects
+}
+
+// askAbsent asks the remote of an output which of its objects it lacks.
+func (p *Project) askAbsent(ctx context.Context, so selectedOutput, asked string, objects []wantedObject, absent []bool) error {
+	name, err := p.remoteName(asked, so.Output.Remote)
+	if err != nil {
+		return err
+	}
+	b, _, err := p.openRemote(ctx, name)
+	if err != nil {
+		return err
+	}
+	cache := p.cacheOf(so.Output.Recorded)
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(16)
 	for i, ob := range objects {
@@ -282,15 +306,9 @@ func (p *Project) absentFromRemote(ctx context.Context, so selectedOutput, only 
 		})
 	}
 	if err := g.Wait(); err != nil {
-		return nil, fmt.Errorf("remote '%s': %w", name, err)
+		return fmt.Errorf("remote '%s': %w", name, err)
 	}
-	var shown []string
-	for i, ob := range objects {
-		if absent[i] {
-			shown = append(shown, ob.show)
-		}
-	}
-	return shown, nil
+	return nil
 }
 
 // Value gives the shape of DVC's `data status --json`: what is empty is left

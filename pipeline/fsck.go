@@ -205,14 +205,14 @@ func (f *fsck) checkCache(ctx context.Context, legacy bool) error {
 		bad[d] = true
 		rel := f.p.Show(out.Rel)
 		f.add(Problem{Finding: storage.Finding{What: storage.Missing, Digest: d, Path: f.cache(legacy).Path(d), Detail: "it is not in the cache"},
-			Where: "cache", Legacy: legacy, For: rel, Hint: "ctrx fetch " + rel})
+			Where: "cache", Legacy: legacy, For: rel, Hint: "ctrx fetch " + errs.Arg(rel)})
 	}
 	return nil
 }
 
 func cacheHint(found storage.Finding, rel string) string {
 	if found.What == storage.Incomplete && rel != "" {
-		return "ctrx fetch " + rel
+		return "ctrx fetch " + errs.Arg(rel)
 	}
 	return "ctrx fsck --repair"
 }

@@ -203,7 +203,7 @@ func (f *fsck) settle(legacy bool, from map[storage.Digest]string) {
 		case b.What == storage.Corrupt:
 			b.Hint = "no copy was found; the damaged one is in " + f.out.Quarantine
 		case b.For != "":
-			b.Hint = "ctrx push, where the data is, then ctrx fetch " + b.For
+			b.Hint = "ctrx push, where the data is, then ctrx fetch " + errs.Arg(b.For)
 		}
 	}
 }

@@ -88,7 +88,7 @@ func (p *Project) fetchImport(ctx context.Context, so selectedOutput, jobs int, 
 	} else if len(missing) > 0 {
 		total.Missing = append(total.Missing, out.Rel)
 		err := errs.New(errs.DataMissing, "the source has other content than %s, which %s records", out.Recorded.Digest, p.Show(s.File))
-		return nil, errs.Hint(err, "ctrx update %s takes what is there now", quoteForShell(p.Show(s.File)))
+		return nil, errs.Hint(err, "ctrx update %s takes what is there now", errs.Arg(p.Show(s.File)))
 	}
 	total.Files += lacks
 	return nil, nil

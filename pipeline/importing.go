@@ -101,7 +101,7 @@ func (p *Project) outputPath(out, name string, force bool) (string, error) {
 	}
 	dir := path.Dir(rel)
 	if info, err := os.Stat(p.Abs(dir)); insideProject(rel) && (err != nil || !info.IsDir()) {
-		return "", errs.Hint(errs.New(errs.NotFound, "the folder '%s' does not exist", p.Show(dir)), "mkdir -p %s", quoteForShell(p.Show(dir)))
+		return "", errs.Hint(errs.New(errs.NotFound, "the folder '%s' does not exist", p.Show(dir)), "mkdir -p %s", errs.Arg(p.Show(dir)))
 	}
 	return rel, p.checkOutputPlace(rel)
 }
@@ -133,13 +133,13 @@ func (p *Project) startImport(ctx context.Context, name string, dep dvcfile.Entr
 	others := ix.filter(func(x *Stage) bool { return x.File != file })
 	if len(others) < len(ix.Stages) && !o.Force {
 		if _, err := os.Lstat(p.Abs(rel)); err != nil {
-			return "", errs.Hint(errs.New(errs.Conflict, "'%s' already exists", p.Show(file)), "ctrx checkout %s brings an import to its end that was cut off; --force replaces it", p.Show(rel))
+			return "", errs.Hint(errs.New(errs.Conflict, "'%s' already exists", p.Show(file)), "ctrx checkout %s brings an import to its end that was cut off; --force replaces it", errs.Arg(p.Show(rel)))
 		}
 		return "", errs.Hint(errs.New(errs.Conflict, "'%s' already exists", p.Show(file)), "--force replaces it, ctrx update brings it up to date")
 	}
 	if _, err := NewGraph(append(others, s)); err != nil {
 		if earlier := path.Dir(rel); len(ix.filter(func(x *Stage) bool { return x.File == earlier+".dvc" && x.makes(earlier) })) > 0 {
-			err = errs.Hint(err, "'%s' is tracked: ctrx checkout %s brings an import to its end that was cut off, ctrx update %[2]s.dvc reads the source again", p.Show(earlier), p.Show(earlier))
+			err = errs.Hint(err, "'%s' is tracked: ctrx checkout %s brings an import to its end that was cut off, ctrx update %s reads the source again", p.Show(earlier), errs.Arg(p.Show(earlier)), errs.Arg(p.Show(earlier)+".dvc"))
 		}
 		return "", err
 	}

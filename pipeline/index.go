@@ -35,10 +35,26 @@ func (p *Project) ReadableIndex(ctx context.Context, src Source) (*Index, error)
 	return p.loadIndex(ctx, src, func(string, error) error { return nil })
 }
 
+// hintUnreadable says how to go on where somebody else's folder in the work tree
+// cannot be read. It is not skipped unasked: gc would take what stage files in it
+// record for unused.
+func (p *Project) hintUnreadable(err error) error {
+	var at *fs.PathError
+	if !errors.Is(err, fs.ErrPermission) || !errors.As(err, &at) {
+		return err
+	}
+	rel, relErr := p.Rel(at.Path)
+	if relErr != nil || rel == "." || !insideProject(rel) {
+		return err
+	}
+	return errs.Hint(err, "make '%s' readable, or where it has no data of the project: echo %s >> %s",
+		p.Show(rel), errs.Arg("/"+rel+"/"), errs.Arg(p.Show(".dvcignore")))
+}
+
 func (p *Project) loadIndex(ctx context.Context, src Source, broken func(file string, err error) error) (*Index, error) {
 	files, err := src.StageFiles(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("look for dvc.yaml and .dvc files: %w", err)
+		return nil, p.hintUnreadable(fmt.Errorf("look for dvc.yaml and .dvc files: %w", err))
 	}
 	slices.SortFunc(files, walkOrder)
 	ix := &Index{Source: src}

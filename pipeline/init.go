@@ -101,7 +101,7 @@ func initRepo(o InitOptions) (*gitops.Repo, error) {
 		return nil, err
 	}
 	if repo.Root() != dir && !o.Subdir {
-		return nil, errs.Hint(errs.New(errs.Usage, "%s is not the root of its Git repository", o.Dir), "ctrx init --subdir, or: cd %s && ctrx init", repo.Root())
+		return nil, errs.Hint(errs.New(errs.Usage, "%s is not the root of its Git repository", o.Dir), "ctrx init --subdir, or: cd %s && ctrx init", errs.Arg(repo.Root()))
 	}
 	return repo, nil
 }

@@ -81,7 +81,7 @@ func (p *Project) hookCommand(name string) string {
 	if p.gitPrefix == "." {
 		return "ctrx git-hook " + name
 	}
-	return "ctrx --cd " + quoteForShell(p.gitPrefix) + " git-hook " + name
+	return "ctrx --cd " + errs.Arg(p.gitPrefix) + " git-hook " + name
 }
 
 // hook is a hook file that is to be written.
@@ -116,7 +116,7 @@ func (p *Project) freeHooks(ctx context.Context, repo *gitops.Repo) ([]hook, err
 			free = append(free, hook{file, text + line})
 		case strings.Contains(text, "dvc git-hook "+name):
 			return nil, errs.Hint(errs.New(errs.Conflict, "Hook '%s' already exists and calls dvc, which does the same: %s", name, file),
-				"rm %s, and repeat the command", quoteForShell(file))
+				"rm %s, and repeat the command", errs.Arg(file))
 		default:
 			return nil, errs.Hint(errs.New(errs.Conflict, "Hook '%s' already exists: %s", name, file),
 				"add this line to it and repeat the command: %s", strings.TrimSpace(line))

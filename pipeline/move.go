@@ -65,7 +65,7 @@ func (p *Project) planMove(ctx context.Context, ix *Index, from, to string) (mov
 			return m, errs.Hint(errs.New(errs.Usage, "'%s' is made by %s: only data that was added or imported can be moved", from, describe(other[0])),
 				"move it by hand and edit %s", p.Show(other[0].File))
 		}
-		return m, errs.Hint(errs.New(errs.NotFound, "'%s' is not tracked data", from), "ctrx list . --dvc-only shows what is; to track it: ctrx add %s", from)
+		return m, errs.Hint(errs.New(errs.NotFound, "'%s' is not tracked data", from), "ctrx list . --dvc-only shows what is; to track it: ctrx add %s", errs.Arg(from))
 	}
 	m.old = found[0]
 	m.movedStage = path.Base(m.old.File) == path.Base(m.from)+".dvc"
@@ -138,7 +138,7 @@ func (p *Project) checkMove(ix *Index, m move) error {
 		return err
 	}
 	if _, err := os.Lstat(p.Abs(m.from)); err != nil && !m.away {
-		return errs.Hint(errs.New(errs.DataMissing, "'%s' is not in the work tree", p.Show(m.from)), "ctrx checkout %s", p.Show(m.from))
+		return errs.Hint(errs.New(errs.DataMissing, "'%s' is not in the work tree", p.Show(m.from)), "ctrx checkout %s", errs.Arg(p.Show(m.from)))
 	}
 	for at, expected := range map[string]bool{m.to: m.away, m.new.File: m.begun != nil || m.new.File == m.old.File} {
 		if _, err := os.Lstat(p.Abs(at)); err == nil && !expected {

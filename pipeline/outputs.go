@@ -168,18 +168,8 @@ func (p *Project) OfferToTrack(ctx context.Context) error {
 	}
 	line := "\tgit add"
 	for _, f := range files {
-		line += " " + quoteForShell(p.Show(f))
+		line += " " + errs.Arg(p.Show(f))
 	}
 	p.Info("\nTo track the changes with git, run:\n\n%s\n\nTo enable auto staging, run:\n\n\tctrx config core.autostage true", line)
 	return nil
-}
-
-// quoteForShell quotes a path where a shell would split or expand it.
-func quoteForShell(s string) string {
-	for _, r := range s {
-		if !('a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || r == '/' || r == '.' || r == '_' || r == '-') {
-			return "'" + s + "'"
-		}
-	}
-	return s
 }

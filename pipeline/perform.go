@@ -388,7 +388,7 @@ func (p *Project) verify(ctx context.Context, s *Stage, o ExecuteOptions) (*dvcf
 	for _, out := range s.Outs {
 		if _, err := os.Lstat(p.Abs(out.Rel)); fsx.Missing(err) {
 			return nil, errs.Hint(errs.New(errs.DataMissing, "missing %s: %s", strings.TrimSuffix(what, "s in frozen stage"), p.Show(out.Rel)),
-				"ctrx checkout %s, or ctrx pull %s", p.Show(out.Rel), p.Show(out.Rel))
+				"ctrx checkout %s, or ctrx pull %[1]s", errs.Arg(p.Show(out.Rel)))
 		}
 	}
 	return p.settled(ctx, s, commitMode{skip: o.NoCommit})

@@ -57,7 +57,7 @@ func (p *Project) stagesToRemove(ix *Index, target string) ([]*Stage, error) {
 	}
 	if err != nil {
 		if _, statErr := os.Stat(p.Abs(path.Join(p.Dir, target) + ".dvc")); statErr == nil {
-			return nil, errs.Hint(errs.New(errs.NotFound, "'%s' is not a .dvc file. Do you mean '%s.dvc'?", target, target), "ctrx remove %s.dvc", target)
+			return nil, errs.Hint(errs.New(errs.NotFound, "'%s' is not a .dvc file. Do you mean '%s.dvc'?", target, target), "ctrx remove %s", errs.Arg(target+".dvc"))
 		}
 		return nil, err
 	}

@@ -100,7 +100,7 @@ func (p *Project) observeEntry(ctx context.Context, path, rel string, recorded *
 func (p *Project) missingDependency(d *Dependency) error {
 	err := errs.NewAt(errs.NotFound, d.Pos, "dependency '%s' does not exist", d.Path)
 	if _, statErr := os.Stat(p.Abs(d.Rel + ".dvc")); statErr == nil {
-		return errs.Hint(err, "ctrx pull %s", p.Show(d.Rel))
+		return errs.Hint(err, "ctrx pull %s", errs.Arg(p.Show(d.Rel)))
 	}
 	return errs.Hint(err, "create %s, or take it out of the stage's deps", p.Show(d.Rel))
 }

@@ -101,7 +101,7 @@ func (p *Project) checkStageSpec(spec StageSpec) error {
 	}
 	wdir := resolveRel(p.Dir, cmp.Or(spec.WDir, "."))
 	if info, err := os.Stat(p.Abs(wdir)); err != nil || !info.IsDir() {
-		return errs.Hint(errs.New(errs.NotFound, "stage working dir '%s' does not exist", spec.WDir), "mkdir -p %s", quoteForShell(spec.WDir))
+		return errs.Hint(errs.New(errs.NotFound, "stage working dir '%s' does not exist", spec.WDir), "mkdir -p %s", errs.Arg(spec.WDir))
 	}
 	deps, outs := map[string]bool{}, map[string]bool{}
 	for _, d := range spec.Deps {

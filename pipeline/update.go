@@ -201,7 +201,7 @@ func (p *Project) stageToReplace(ix *Index, rel string) (*Stage, error) {
 	}
 	if whole := s.Outs[0].Rel; whole != rel {
 		err := errs.New(errs.Conflict, "'%s' lies in the tracked folder '%s'", p.Show(rel), p.Show(whole))
-		return nil, errs.Hint(err, "copy the data there, then: ctrx add %s", quoteForShell(p.Show(rel)))
+		return nil, errs.Hint(err, "copy the data there, then: ctrx add %s", errs.Arg(p.Show(rel)))
 	}
 	rest := ix.filter(func(x *Stage) bool { return x.File != s.File })
 	_, err = NewGraph(append(rest, s))

@@ -498,5 +498,5 @@ func (e *MissingError) Kind() errs.Kind { return errs.DataMissing }
 
 // Hint names the commands that bring data here.
 func (e *MissingError) Hint() string {
-	return fmt.Sprintf("`ctrx pull %s` downloads it and puts it in place; `ctrx fetch %s` only downloads it", e.Path, e.Path)
+	return fmt.Sprintf("`ctrx pull %s` downloads it and puts it in place; `ctrx fetch %[1]s` only downloads it", errs.Arg(e.Path))
 }

@@ -80,7 +80,7 @@ var owners = map[string][]string{
 	"github.com/vbauerster/mpb/":       {"ctrx/cmd/internal/cli"},
 	"golang.org/x/term":                {"ctrx/cmd/internal/cli"},
 	"golang.org/x/sync":                {"ctrx/internal/fsx", "ctrx/storage", "ctrx/pipeline", "ctrx/tracking", "ctrx/gitops", "ctrx/experiment", "ctrx/bench"},
-	"golang.org/x/sys":                 {"ctrx/internal/fsx", "ctrx/internal/process", "ctrx/internal/usage", "ctrx/storage", "ctrx/pipeline", "ctrx/gitops", "ctrx/bench"},
+	"golang.org/x/sys":                 {"ctrx/internal/fsx", "ctrx/internal/process", "ctrx/internal/usage", "ctrx/storage", "ctrx/pipeline", "ctrx/gitops", "ctrx/bench", "ctrx/cmd/internal/cli"},
 	"github.com/pkg/sftp":              {"ctrx/storage/ssh", "ctrx/internal/testserver"},
 	"github.com/kevinburke/ssh_config": {"ctrx/storage/ssh"},
 	"golang.org/x/crypto/ssh":          {"ctrx/storage/ssh", "ctrx/internal/testserver"},

@@ -151,7 +151,7 @@ func (d *DVC) exists(f *file, name string) error {
 			return nil
 		}
 	}
-	return d.noRemote(name)
+	return d.missingAt(f, name)
 }
 
 // RemoteRemove removes a remote from a level, and core.remote where it names

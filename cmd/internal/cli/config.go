@@ -64,6 +64,12 @@ func (a *app) configCommand() *cobra.Command {
 		Use: "config [NAME [VALUE]]", Short: "Read or change an option of .dvc/config", Args: cobra.MaximumNArgs(2),
 		Example: "  ctrx config core.autostage true\n  ctrx config remote.vk.region\n  ctrx config --list",
 		RunE: func(c *cobra.Command, args []string) error {
+			switch {
+			case list && (unset || len(args) > 0):
+				return errs.Hint(errs.New(errs.Usage, "--list shows all options and cannot be used with --unset or the name of one"), "ctrx config --list")
+			case origin && (unset || len(args) == 2):
+				return errs.Hint(errs.New(errs.Usage, "--show-origin only shows and cannot be used with --unset or a value"), "ctrx config --list --show-origin")
+			}
 			cfg, err := a.config()
 			if err != nil {
 				return err

@@ -72,11 +72,13 @@ func (a *app) checkIgnoreCommand() *cobra.Command {
 					if err != nil {
 						return err
 					}
-					matched = matched || m.Ignored
+					decided := m.Ignored || details && m.Rule != "" // as in DVC: with details also by a rule that takes it in again
+					matched = matched || decided
 					switch {
-					case details && m.Rule != "" && (m.Ignored || all):
+					case a.quiet:
+					case details && decided:
 						a.printf("%s\t%s\n", m.Rule, t)
-					case details && nonMatching && !m.Ignored:
+					case details && nonMatching:
 						a.printf("::\t%s\n", t)
 					case !details && m.Ignored:
 						a.printf("%s\n", t)
@@ -91,7 +93,7 @@ func (a *app) checkIgnoreCommand() *cobra.Command {
 	}
 	f := c.Flags()
 	f.BoolVarP(&details, "details", "d", false, "show the pattern that decides")
-	f.BoolVarP(&all, "all", "a", false, "with --details: also patterns that take a path in again")
+	f.BoolVarP(&all, "all", "a", false, "accepted for DVC's sake: --details also shows patterns that take a path in again")
 	f.BoolVarP(&nonMatching, "non-matching", "n", false, "with --details: also paths that no pattern matches")
 	f.BoolVar(&stdin, "stdin", false, "read paths from standard input, one a line")
 	return c

@@ -20,7 +20,7 @@ import (
 )
 
 // printer shows events: lines on standard output, warnings on standard error,
-// progress as bars where standard error is a terminal.
+// progress as bars where standard error is a terminal that can show them.
 type printer struct {
 	out, err io.Writer
 	app      *app
@@ -39,7 +39,7 @@ type bar struct {
 }
 
 func newPrinter(out, err io.Writer, a *app) *printer {
-	return &printer{out: out, err: err, app: a, terminal: isTerminal(err), now: time.Now, byName: map[string]*bar{}, plain: map[string]*plainWork{}}
+	return &printer{out: out, err: err, app: a, terminal: isTerminal(err) && a.env("TERM") != "dumb", now: time.Now, byName: map[string]*bar{}, plain: map[string]*plainWork{}}
 }
 
 func isTerminal(w io.Writer) bool {
@@ -85,7 +85,7 @@ func (p *printer) progress(e event.Event) {
 			return
 		}
 		if p.bars == nil {
-			p.bars = mpb.New(mpb.WithOutput(p.err), mpb.WithWidth(40), mpb.WithRefreshRate(120*time.Millisecond))
+			p.bars = p.newBars()
 		}
 		b = &bar{}
 		b.latest.Store(&e)
@@ -104,6 +104,19 @@ func (p *printer) progress(e event.Event) {
 			p.stopBars()
 		}
 	}
+}
+
+// newBars makes the place of the bars on the screen. A terminal that does not say
+// how large it is, as those that `script` and containers make, is taken for one
+// of 80 columns: what mpb asks itself, it would draw nothing on.
+func (p *printer) newBars() *mpb.Progress {
+	every := mpb.WithRefreshRate(120 * time.Millisecond)
+	if f, ok := p.err.(*os.File); ok {
+		if width, height, err := term.GetSize(int(f.Fd())); err != nil || width == 0 || height == 0 {
+			return mpb.New(mpb.WithOutput(struct{ io.Writer }{f}), mpb.WithAutoRefresh(), mpb.WithWidth(80), every)
+		}
+	}
+	return mpb.New(mpb.WithOutput(p.err), mpb.WithWidth(40), every)
 }
 
 func (p *printer) newBar(e event.Event, b *bar) *mpb.Bar {
