@@ -79,6 +79,8 @@ func (b *bench) small() error {
 			{add, func() error { return nil }, []string{"add", "-q", "data"}},
 			{nil, func() error { return nil }, []string{"status", "-q"}},
 			{status, func() error { return nil }, []string{"status", "-q"}},
+			{status, func() error { return nil }, []string{"status", "-q"}},
+			{status, func() error { return nil }, []string{"status", "-q"}},
 			{again, func() error {
 				return os.WriteFile(filepath.Join(dir, "data", "07", "7"), []byte(fmt.Sprintln("changed", run)), 0o666)
 			}, []string{"add", "-q", "data"}},

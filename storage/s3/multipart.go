@@ -239,14 +239,14 @@ func (p *parts) buffer(ctx context.Context) ([]byte, func(), error) {
 // part sends a part that the store does not have, and makes sure of what it
 // stored.
 func (p *parts) part(ctx context.Context, n int32, content []byte) error {
-	sum := md5.Sum(content)
+	sum, sign := p.b.sums(content)
 	hexSum := hex.EncodeToString(sum[:])
 	if have, ok := p.kept[n]; ok && have.size == int64(len(content)) && (have.etag == hexSum || p.log.has(n, hexSum, have.etag)) {
 		p.add(n, have.etag, sum)
 		return nil
 	}
 	for attempt := 1; ; attempt++ {
-		etag, err := p.send(ctx, n, content, sum)
+		etag, err := p.send(ctx, n, content, sum, sign)
 		if err != nil {
 			return err
 		}
@@ -271,7 +271,7 @@ func (p *parts) add(n int32, etag string, sum [md5.Size]byte) {
 	p.sums[n] = sum
 }
 
-func (p *parts) send(ctx context.Context, n int32, part []byte, sum [md5.Size]byte) (etag string, err error) {
+func (p *parts) send(ctx context.Context, n int32, part []byte, sum [md5.Size]byte, sign func(*awss3.Options)) (etag string, err error) {
 	b := p.b
 	err = b.call(ctx, func(o func(*awss3.Options)) error {
 		in := &awss3.UploadPartInput{
@@ -280,7 +280,7 @@ func (p *parts) send(ctx context.Context, n int32, part []byte, sum [md5.Size]by
 			ContentMD5: b.contentMD5(sum),
 		}
 		in.SSECustomerAlgorithm, in.SSECustomerKey, in.SSECustomerKeyMD5 = b.set.customerKey()
-		out, err := b.client.UploadPart(ctx, in, o, b.unsignedBody)
+		out, err := b.client.UploadPart(ctx, in, o, sign)
 		if err == nil {
 			err = likeS3(out.ETag)
 		}

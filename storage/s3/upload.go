@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/md5"
+	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
 	"errors"
@@ -16,6 +17,7 @@ import (
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 	awss3 "github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+	"github.com/aws/smithy-go/middleware"
 
 	"ctrx/internal/errs"
 	"ctrx/storage"
@@ -61,7 +63,7 @@ func (b *Backend) put(ctx context.Context, key string, r io.ReadSeeker, size int
 	if err := atEnd(r); err != nil {
 		return err
 	}
-	sum := md5.Sum(buf)
+	sum, sign := b.sums(buf)
 	if err := storage.CheckContent(key, storage.Digest(hex.EncodeToString(sum[:]))); err != nil {
 		return err
 	}
@@ -76,7 +78,7 @@ func (b *Backend) put(ctx context.Context, key string, r io.ReadSeeker, size int
 			GrantWriteACP: strOrNil(b.set.GrantWriteACP), GrantFullControl: strOrNil(b.set.GrantFull),
 		}
 		in.SSECustomerAlgorithm, in.SSECustomerKey, in.SSECustomerKeyMD5 = b.set.customerKey()
-		out, err := b.client.PutObject(ctx, in, o, b.unsignedBody)
+		out, err := b.client.PutObject(ctx, in, o, sign)
 		if err == nil && out.ETag == nil {
 			return b.notS3()
 		}
@@ -91,12 +93,31 @@ func (b *Backend) put(ctx context.Context, key string, r io.ReadSeeker, size int
 	return b.verify(ctx, key, size, etag, hex.EncodeToString(sum[:]))
 }
 
-// unsignedBody leaves the SHA-256 of the content out of the signature where TLS
-// protects it: Content-MD5 already tells the server what to expect.
-func (b *Backend) unsignedBody(o *awss3.Options) {
-	if !b.signsBody() {
-		o.APIOptions = append(slices.Clone(o.APIOptions), v4.SwapComputePayloadSHA256ForUnsignedPayloadMiddleware)
+// sums gives the MD5 of what is to be sent, and how to sign the requests that
+// send it. Where TLS protects the content the signature leaves it out: Content-MD5
+// already tells the server what to expect. Elsewhere its SHA-256 is computed beside
+// the MD5, while the content is in the processor's cache.
+func (b *Backend) sums(content []byte) (sum [md5.Size]byte, sign func(*awss3.Options)) {
+	with := func(change func(*middleware.Stack) error) func(*awss3.Options) {
+		return func(o *awss3.Options) { o.APIOptions = append(slices.Clone(o.APIOptions), change) }
 	}
+	if !b.signsBody() {
+		return md5.Sum(content), with(v4.SwapComputePayloadSHA256ForUnsignedPayloadMiddleware)
+	}
+	forTag, forSignature := md5.New(), sha256.New()
+	for piece := range slices.Chunk(content, 32<<10) {
+		forTag.Write(piece)
+		forSignature.Write(piece)
+	}
+	forTag.Sum(sum[:0])
+	hash := hex.EncodeToString(forSignature.Sum(nil))
+	known := middleware.FinalizeMiddlewareFunc("KnownPayloadHash",
+		func(ctx context.Context, in middleware.FinalizeInput, next middleware.FinalizeHandler) (middleware.FinalizeOutput, middleware.Metadata, error) {
+			return next.HandleFinalize(v4.SetPayloadHash(ctx, hash), in)
+		})
+	return sum, with(func(stack *middleware.Stack) error {
+		return stack.Finalize.Insert(known, (&v4.ComputePayloadSHA256{}).ID(), middleware.Before)
+	})
 }
 
 // contentMD5 tells the server what to expect, unless the signature does.
