@@ -202,7 +202,7 @@ func (c *Client) status(u *url.URL, resp *http.Response) error {
 	case code == http.StatusNotFound, code == http.StatusGone:
 		return fmt.Errorf("%s: %w", plain(u), fs.ErrNotExist)
 	case code == http.StatusUnauthorized, code == http.StatusForbidden, code == http.StatusProxyAuthRequired:
-		hint := "make a remote of the server, give it auth, user and password, and name it: remote://NAME/PATH"
+		hint := fmt.Sprintf("ctrx remote add NAME %s://%s, set its auth, user and password, and name the data remote://NAME/PATH", u.Scheme, u.Host)
 		if c.set.Name != "" {
 			hint = fmt.Sprintf("ctrx remote modify %[1]s auth basic (or digest, custom), then --local %[1]s user USER and password PASSWORD", c.set.Name)
 		}

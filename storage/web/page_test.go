@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// TestYarlText compares with what the real yarl 1.2x gave for these addresses.
+// TestYarlText compares with what the real yarl 1.25.1 gave for these addresses.
 func TestYarlText(t *testing.T) {
 	for in, want := range map[string]string{
 		"http://h":                    "http://h/",
