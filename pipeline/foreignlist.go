@@ -14,6 +14,7 @@ import (
 	"ctrx/internal/ignore"
 	"ctrx/pipeline/dvcfile"
 	"ctrx/storage"
+	"ctrx/storage/remote"
 )
 
 // ListEntry is a file or folder of a repository, as `list` shows it.
@@ -359,8 +360,12 @@ func (f *Foreign) DiskUsage(ctx context.Context, p string, summarize bool) ([]Us
 	return append(all, Usage{p, sum}), nil
 }
 
-// TreeOf makes the rows of a tree out of a listing of files with their paths.
-func TreeOf(top string, entries []ListEntry) []TreeRow {
+// TreeOf makes the rows of a tree out of what lies below a place; a place that is
+// a file is a row of its own.
+func TreeOf(top string, entries []remote.Listed) []TreeRow {
+	if len(entries) == 1 && entries[0].Alone {
+		return []TreeRow{{ListEntry: ListEntry{Path: top, Size: entries[0].Size}}}
+	}
 	t := repoTree{nodes: map[string]repoNode{}}
 	children := map[string][]string{}
 	for _, e := range entries {

@@ -71,7 +71,8 @@ func putInPlace(to string, fill func(temp string) error) (err error) {
 }
 
 // copyLocal copies a file, or a folder with the files in it; links stand for what
-// they lead to.
+// they lead to. The folder may hold the place that it is copied to: what is on its
+// way there is left out.
 func copyLocal(ctx context.Context, from, to string) error {
 	info, err := os.Stat(from)
 	if err != nil {
@@ -83,6 +84,9 @@ func copyLocal(ctx context.Context, from, to string) error {
 	return filepath.WalkDir(from, func(name string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
+		}
+		if d.IsDir() && name != from && strings.HasPrefix(d.Name(), getPrefix) {
+			return fs.SkipDir
 		}
 		rel, err := filepath.Rel(from, name)
 		if err != nil {

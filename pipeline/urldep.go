@@ -2,10 +2,12 @@ package pipeline
 
 import (
 	"context"
+	"crypto/md5"
 	"errors"
 	"fmt"
 	"io/fs"
 	"maps"
+	"math/big"
 	"path/filepath"
 	"strings"
 
@@ -80,15 +82,44 @@ func (p *Project) urlEntry(ctx context.Context, d *Dependency) (dvcfile.Entry, e
 		}
 		return dvcfile.Entry{}, err
 	}
-	e := dvcfile.Entry{Path: d.Path, Hash: "md5", Digest: c.Digest, HasSize: true, HasNFiles: c.NFiles > 0}
-	e.Meta.Size, e.Meta.NFiles = c.Size, c.NFiles
+	e := dvcfile.Entry{Path: d.Path, Hash: "md5", Digest: c.Digest, HasSize: c.Size >= 0, HasNFiles: c.NFiles > 0}
+	e.Meta.Size, e.Meta.NFiles = max(c.Size, 0), c.NFiles
 	switch {
 	case c.ETag != "":
 		e.Extra = dvcfile.NewMap("etag", c.ETag)
 	case c.Checksum != "":
 		e.Extra = dvcfile.NewMap("checksum", c.Checksum)
+	case c.Page != nil:
+		e.Extra = dvcfile.NewMap("checksum", pageChecksum(place.URL, c))
 	}
 	return e, nil
+}
+
+// pageChecksum is what DVC records of a web address whose server names no checksum:
+// the decimal number of the MD5 of a Python tuple with what fsspec knows of the
+// address (AbstractFileSystem.checksum). It changes with the size, the time and the
+// headers.
+func pageChecksum(address string, c remote.Content) string {
+	var size dvcfile.Value
+	if c.Size >= 0 {
+		size = dvcfile.NewInt(c.Size)
+	}
+	info := dvcfile.NewMap("name", address, "size", size)
+	add := func(key, value string) {
+		if value != "" {
+			info.Set(key, value)
+		}
+	}
+	add("mimetype", c.Page.MediaType)
+	if c.Page.NoRanges {
+		info.Set("partial", false)
+	}
+	info.Set("url", c.Page.Address)
+	add("Digest", c.Page.Digest)
+	add("Last-Modified", c.Page.LastModified)
+	info.Set("type", "file")
+	sum := md5.Sum([]byte("(" + dvcfile.PyRepr(info) + ",)"))
+	return new(big.Int).SetBytes(sum[:]).String()
 }
 
 // checkURL compares a dependency behind a URL with what was recorded of it; ""

@@ -48,76 +48,101 @@ func Status(ctx context.Context, o TransferOptions) ([]ObjectStatus, error) {
 
 func (o TransferOptions) status(ctx context.Context) ([]ObjectStatus, error) {
 	roots := unique(o.Objects)
-	var dirs, ask []Digest
-	loose, members := map[Digest]bool{}, map[Digest]bool{}
+	c := comparison{loose: map[Digest]bool{}, members: map[Digest]bool{}, vouched: map[Digest]bool{}, trees: map[Digest]DirObject{}}
+	var dirs []Digest
 	for _, d := range roots {
-		if !d.Valid() {
+		switch {
+		case !d.Valid():
 			return nil, errs.New(errs.ProjectFile, "%q is not a hash", string(d))
-		}
-		if d.IsDir() {
+		case d.IsDir():
 			dirs = append(dirs, d)
-		} else {
-			ask = append(ask, d)
-			loose[d] = true
+		default:
+			c.ask = append(c.ask, d)
+			c.loose[d] = true
 		}
 	}
-	remote, _, err := o.sizes(ctx, dirs, true)
-	if err != nil {
+	if err := o.openDirs(ctx, dirs, &c); err != nil {
 		return nil, err
 	}
-	vouched := map[Digest]bool{} // members of folders on the remote
-	trees := map[Digest]DirObject{}
-	for _, d := range dirs {
-		_, there := remote[d]
-		tree, err := o.findDir(ctx, d, there)
-		if err != nil {
-			return nil, err
-		}
-		trees[d] = tree
-		for _, e := range tree {
-			if there && !o.CheckMembers {
-				vouched[e.MD5] = true
-			} else {
-				ask = append(ask, e.MD5)
-				if !loose[e.MD5] {
-					members[e.MD5] = true
-				}
-			}
-		}
-	}
-	for d := range vouched { // a folder on the remote vouches for other folders' members too
-		delete(members, d)
-	}
-	known, err := o.knownMembers(ctx, slices.Collect(maps.Keys(members)), func() {})
-	if err != nil {
-		return nil, err
-	}
-	ask = slices.DeleteFunc(unique(ask), func(d Digest) bool { return known[d] || vouched[d] && !loose[d] })
-	sizes, _, err := o.sizes(ctx, ask, true)
+	onRemote, err := o.askRemote(ctx, &c)
 	if err != nil {
 		return nil, err
 	}
 	all := append([]Digest(nil), roots...)
-	for _, tree := range trees {
+	for _, tree := range c.trees {
 		all = append(all, memberDigests(tree)...)
 	}
 	local, err := o.Cache.hasAll(ctx, unique(all))
 	if err != nil {
 		return nil, err
 	}
-	onRemote := func(d Digest) bool {
-		_, a := remote[d]
-		_, b := sizes[d]
-		return a || b || vouched[d] || known[d]
-	}
 	var out []ObjectStatus
 	for _, d := range roots {
 		out = append(out, ObjectStatus{Root: d, Digest: d, Local: local[d], Remote: onRemote(d)})
-		for _, e := range trees[d] {
+		for _, e := range c.trees[d] {
 			out = append(out, ObjectStatus{Root: d, Digest: e.MD5, RelPath: e.RelPath, Local: local[e.MD5], Remote: onRemote(e.MD5)})
 		}
 	}
 	return out, nil
+}
+
+// comparison is what a question about a remote needs to know of it.
+type comparison struct {
+	dirs    map[Digest]int64     // the folders that are on the remote
+	trees   map[Digest]DirObject // of all folders
+	ask     []Digest             // files to ask about; one may be there twice
+	loose   map[Digest]bool      // those that were asked for by themselves
+	members map[Digest]bool      // those that only folders want
+	vouched map[Digest]bool      // members of folders on the remote
+}
+
+// openDirs reads the folders, and adds their members to what is asked about or
+// vouched for.
+func (o TransferOptions) openDirs(ctx context.Context, dirs []Digest, c *comparison) (err error) {
+	if c.dirs, _, err = o.sizes(ctx, dirs, true); err != nil {
+		return err
+	}
+	for _, d := range dirs {
+		_, there := c.dirs[d]
+		tree, err := o.findDir(ctx, d, there)
+		if err != nil {
+			return err
+		}
+		c.trees[d] = tree
+		for _, e := range tree {
+			if there && !o.CheckMembers {
+				c.vouched[e.MD5] = true
+				continue
+			}
+			c.ask = append(c.ask, e.MD5)
+			if !c.loose[e.MD5] {
+				c.members[e.MD5] = true
+			}
+		}
+	}
+	for d := range c.vouched { // a folder on the remote vouches for other folders' members too
+		delete(c.members, d)
+	}
+	return nil
+}
+
+// askRemote asks for the files that nothing is known of, and gives what tells
+// whether the remote has an object.
+func (o TransferOptions) askRemote(ctx context.Context, c *comparison) (func(Digest) bool, error) {
+	known, err := o.knownMembers(ctx, slices.Collect(maps.Keys(c.members)), func() {})
+	if err != nil {
+		return nil, err
+	}
+	ask := slices.DeleteFunc(unique(c.ask), func(d Digest) bool { return known[d] || c.vouched[d] && !c.loose[d] })
+	sizes, _, err := o.sizes(ctx, ask, true)
+	if err != nil {
+		return nil, err
+	}
+	return func(d Digest) bool {
+		_, dir := c.dirs[d]
+		_, file := sizes[d]
+		return dir || file || c.vouched[d] || known[d]
+	}, nil
 }
 
 // findDir reads a directory object from the cache or else the remote; nil if

@@ -15,13 +15,37 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"ctrx/cmd/internal/cli"
+	"ctrx/internal/process"
 	"ctrx/internal/testreq"
 )
 
 // TestMain lets the scripts call `ctrx` as a program that is this test binary,
 // so that what they run counts as covered.
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"ctrx": func() { os.Exit(ctrx()) }})
+	testscript.Main(m, map[string]func(){"ctrx": func() { os.Exit(ctrx()) }, "gone": func() { os.Exit(gone(os.Args[1:])) }})
+}
+
+// gone PID...: a program for scripts that waits until none of the processes is there.
+func gone(pids []string) int {
+	if len(pids) == 0 {
+		fmt.Fprintln(os.Stderr, "usage: gone PID...")
+		return 3
+	}
+	for _, text := range pids {
+		pid, err := strconv.Atoi(text)
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 3
+		}
+		for n := 0; process.Alive(pid); n++ {
+			if n > 6000 { // at least five minutes
+				fmt.Fprintf(os.Stderr, "process %d does not end\n", pid)
+				return 1
+			}
+			time.Sleep(50 * time.Millisecond)
+		}
+	}
+	return 0
 }
 
 // ctrx is main with a seed that does not change from run to run.

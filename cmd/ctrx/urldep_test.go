@@ -4,13 +4,15 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
 	"ctrx/internal/testreq"
 )
 
-// webFolder serves one file whose ETag a test sets; without one there is no file.
+// webFolder serves a file whose ETag a test sets; without one there is no file. What
+// begins with /dated has a date instead, and what begins with /unsized no size either.
 type webFolder struct{ etag string }
 
 func (f *webFolder) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -18,6 +20,18 @@ func (f *webFolder) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case r.URL.Path == "/secret":
 		w.WriteHeader(http.StatusUnauthorized)
 	case r.URL.Path == "/bare":
+		_, _ = w.Write([]byte("12345"))
+	case strings.HasPrefix(r.URL.Path, "/dated"), strings.HasPrefix(r.URL.Path, "/unsized"):
+		w.Header().Set("Last-Modified", "Fri, 27 Nov 2026 10:00:00 GMT")
+		w.Header().Set("Content-Type", "text/csv; charset=utf-8")
+		if r.URL.Path[1] == 'd' {
+			w.Header().Set("Content-Length", "5")
+		} else {
+			w.(http.Flusher).Flush()
+		}
+		if r.Method == http.MethodGet {
+			_, _ = w.Write([]byte("12345"))
+		}
 	case f.etag == "" || r.URL.Path != "/data.csv":
 		w.WriteHeader(http.StatusNotFound)
 	default:
@@ -64,14 +78,21 @@ func TestWebDependency(t *testing.T) {
 	wants(0, `"deleted"`, "status", "--json")
 	wants(5, "dvc.yaml:5:7: dependency '"+server.URL+"/data.csv' does not exist", "repro")
 	webProject(t, dir, server.URL, "/bare")
-	wants(1, "has no ETag", "repro")
+	wants(1, "none of the headers ETag, Content-MD5, Digest and Last-Modified", "repro")
+	wants(1, "hint: to track it as it is now: ctrx get-url "+server.URL+"/bare FILE", "import-url", server.URL+"/bare")
+	wants(0, "", "get-url", server.URL+"/bare")
+	wants(0, server.URL+"/bare\n", "list-url", server.URL+"/bare")
+	wants(0, "5  "+server.URL+"/dated\n", "list-url", "--tree", "--size", server.URL+"/dated")
+	wants(0, server.URL+"/dated\n", "list-url", "-R", "remote://web/dated")
+	wants(5, "The path '"+server.URL+"/none' does not exist", "list-url", server.URL+"/none")
 	webProject(t, dir, server.URL, "/secret")
 	wants(9, "401 Unauthorized", "repro")
 	server.Close()
 	wants(10, "hint: ", "status")
 }
 
-// TestWebDependencyInterop wants the same dvc.lock of ctrx and of the real dvc.
+// TestWebDependencyInterop wants the same dvc.lock and .dvc files of ctrx and of the
+// real dvc, and neither to see a change in what the other recorded.
 func TestWebDependencyInterop(t *testing.T) {
 	testreq.NeedModules(t, "dvc")
 	server := httptest.NewServer(&webFolder{etag: `"one"`})
@@ -80,17 +101,33 @@ func TestWebDependencyInterop(t *testing.T) {
 	d := startDVC(t, filepath.Join(work, "site"))
 	defer d.stop()
 	byDVC, byCtrx := filepath.Join(work, "d"), filepath.Join(work, "c")
-	for _, dir := range []string{byDVC, byCtrx} {
-		webProject(t, dir, server.URL, "/data.csv")
+	both := func(args ...string) {
+		t.Helper()
+		theirs, ours := d.run(t, byDVC, args), runCtrx(t, byCtrx, args)
+		if theirs.Code != 0 || ours.Code != 0 {
+			t.Fatalf("dvc %v ends with %d\n%s\nctrx ends with %d\n%s", args, theirs.Code, theirs.Output, ours.Code, ours.Output)
+		}
+		if diff := differentFiles(t, byDVC, byCtrx); diff != "" {
+			t.Errorf("after %v: %s", args, diff)
+		}
 	}
-	theirs, ours := d.run(t, byDVC, []string{"repro"}), runCtrx(t, byCtrx, []string{"repro"})
-	if theirs.Code != 0 || ours.Code != 0 {
-		t.Fatalf("dvc ends with %d\n%s\nctrx ends with %d\n%s", theirs.Code, theirs.Output, ours.Code, ours.Output)
+	for _, path := range []string{"/data.csv", "/dated.csv"} {
+		for _, dir := range []string{byDVC, byCtrx} {
+			webProject(t, dir, server.URL, path)
+		}
+		both("repro")
+		if again := runCtrx(t, byDVC, []string{"repro"}); strings.Contains(again.Output, "Running") {
+			t.Errorf("%s: ctrx runs what dvc ran: %s", path, again.Output)
+		}
 	}
-	if diff := differentFiles(t, byDVC, byCtrx); diff != "" {
-		t.Error(diff)
+	for i, path := range []string{"/dated.csv", "/dated%27s%2fx.csv?a=b", "/dated [1].csv", "/unsized.csv"} {
+		out := "imported" + strconv.Itoa(i)
+		both("import-url", server.URL+path, out)
+		both("update", out+".dvc")
+		both("import-url", "--no-download", server.URL+path, out+"-later")
 	}
-	if again := runCtrx(t, byDVC, []string{"repro"}); strings.Contains(again.Output, "Running") {
-		t.Errorf("ctrx runs what dvc ran: %s", again.Output)
+	if again := d.run(t, byCtrx, []string{"update", "imported0.dvc", "imported1.dvc"}); strings.Count(again.Output, "didn't change") != 2 {
+		t.Errorf("dvc updates what ctrx imported: %s", again.Output)
 	}
+	both("list-url", server.URL+"/dated.csv")
 }

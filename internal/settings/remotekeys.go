@@ -19,7 +19,8 @@ type RemoteKeys struct {
 	err    error
 }
 
-// NewRemoteKeys reads the section of the remote name. Relative paths in values
+// NewRemoteKeys reads the section of the remote name, or, where that is "", the
+// options of a single address. Relative paths in values
 // are relative to dir; env gives the home folder: see HomeDir.
 func NewRemoteKeys(name string, values map[string]string, dir string, env func(string) string) *RemoteKeys {
 	return &RemoteKeys{name: name, values: values, dir: dir, env: env}
@@ -28,9 +29,16 @@ func NewRemoteKeys(name string, values map[string]string, dir string, env func(s
 // Fail says what is wrong with the value of a key. The value itself belongs
 // into the text only where it is no secret.
 func (k *RemoteKeys) Fail(key, format string, args ...any) {
-	if k.err == nil {
+	switch {
+	case k.err != nil:
+	case k.name != "":
 		err := errs.New(errs.ProjectFile, "remote %q: %s: "+format, append([]any{k.name, key}, args...)...)
 		k.err = errs.Hint(err, "ctrx remote modify %s %s VALUE", k.name, key)
+	case key == "url":
+		k.err = errs.New(errs.ProjectFile, "the address: "+format, args...)
+	default:
+		err := errs.New(errs.ProjectFile, "%s: "+format, append([]any{key}, args...)...)
+		k.err = errs.Hint(err, "--fs-config %s=VALUE", key)
 	}
 }
 

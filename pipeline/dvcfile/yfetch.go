@@ -29,6 +29,11 @@ func (s *yscanner) fetch() error {
 			return s.fetchDocument(tkDocumentEnd)
 		}
 	}
+	return s.fetchToken(c)
+}
+
+// fetchToken scans the token that begins with c.
+func (s *yscanner) fetchToken(c byte) error {
 	switch c {
 	case '[':
 		return s.fetchFlowStart(tkFlowSeqStart, '[')
@@ -68,23 +73,30 @@ func (s *yscanner) fetch() error {
 			return s.blockScalar(c)
 		}
 	case '\'', '"':
-		if err := s.saveKey(); err != nil {
+		if err := s.beginScalar(); err != nil {
 			return err
 		}
-		s.simpleKeyAllowed = false
 		return s.quoted(c)
 	}
 	if s.plainHere() {
-		if err := s.saveKey(); err != nil {
+		if err := s.beginScalar(); err != nil {
 			return err
 		}
-		s.simpleKeyAllowed = false
 		return s.plain()
 	}
 	if c == '\t' {
 		return s.errorAt(s.mark, "a tab cannot be used for indentation")
 	}
 	return s.errorAt(s.mark, "the character %q cannot begin a value; quote it", rune(c))
+}
+
+// beginScalar notes that the quoted or plain scalar here may be a key.
+func (s *yscanner) beginScalar() error {
+	if err := s.saveKey(); err != nil {
+		return err
+	}
+	s.simpleKeyAllowed = false
+	return nil
 }
 
 // skipToToken moves over blanks to the next token, or over one comment or run

@@ -255,62 +255,70 @@ func (s *yscanner) blockScalar(style byte) error {
 	}
 	minIndent := s.indent + 1
 	var indent int32
-	var breaks []string
-	var end mark
+	var b blockText
 	if increment == 0 {
 		var deepest int32
-		breaks, deepest, end, err = s.blockIndentation()
+		b.breaks, deepest, b.end, err = s.blockIndentation()
 		if err != nil {
 			return err
 		}
 		indent = max(minIndent, deepest)
 	} else {
 		indent = max(minIndent, 1) + increment - 1
-		breaks, end = s.blockBreaks(indent)
+		b.breaks, b.end = s.blockBreaks(indent)
 	}
 	t := s.newToken()
 	t.kind, t.style, t.start = tkScalar, style, start
 	t.block = &blockForm{header: header}
-	var text strings.Builder
-	br := ""
+	s.blockLines(&b, t, indent, minIndent == 0)
+	if chomp != '-' {
+		b.text.WriteString(b.br)
+	}
+	if chomp == '+' {
+		b.text.WriteString(strings.Join(b.breaks, ""))
+		b.breaks = nil
+	}
+	t.text, t.end = b.text.String(), b.end
+	s.blockTrailer(t, b.breaks, b.end)
+	return nil
+}
+
+// blockText is a block scalar as far as it is read.
+type blockText struct {
+	text   strings.Builder
+	br     string   // the line break after text
+	breaks []string // the blank lines after that
+	end    mark
+}
+
+// blockLines reads the lines of t with this indentation. top: the lines may stand
+// at the margin, where the next document begins too.
+func (s *yscanner) blockLines(b *blockText, t *ytoken, indent int32, top bool) {
 	for s.col == indent && s.peek() != 0 {
-		text.WriteString(strings.Join(breaks, ""))
+		b.text.WriteString(strings.Join(b.breaks, ""))
 		leading := s.peek() != ' ' && s.peek() != '\t'
 		n := 0
 		for !s.atEnd(n) {
 			n++
 		}
-		text.WriteString(s.take(n))
-		br = s.lineBreak()
-		breaks, end = s.blockBreaks(indent)
-		if minIndent == 0 && (s.atDocument("---") || s.atDocument("...")) {
-			break
+		b.text.WriteString(s.take(n))
+		b.br = s.lineBreak()
+		b.breaks, b.end = s.blockBreaks(indent)
+		if top && (s.atDocument("---") || s.atDocument("...")) || s.col != indent || s.peek() == 0 {
+			return
 		}
-		if s.col != indent || s.peek() == 0 {
-			break
-		}
-		fold := style == '>' && br == "\n"
+		fold := t.style == '>' && b.br == "\n"
 		if fold {
-			t.block.folds = append(t.block.folds, text.Len())
+			t.block.folds = append(t.block.folds, b.text.Len())
 		}
 		if fold && leading && s.peek() != ' ' && s.peek() != '\t' {
-			if len(breaks) == 0 {
-				text.WriteByte(' ')
+			if len(b.breaks) == 0 {
+				b.text.WriteByte(' ')
 			}
 		} else {
-			text.WriteString(br)
+			b.text.WriteString(b.br)
 		}
 	}
-	if chomp != '-' {
-		text.WriteString(br)
-	}
-	if chomp == '+' {
-		text.WriteString(strings.Join(breaks, ""))
-		breaks = nil
-	}
-	t.text, t.end = text.String(), end
-	s.blockTrailer(t, breaks, end)
-	return nil
 }
 
 // blockTrailer keeps the blank lines and comments after a block scalar, which

@@ -25,7 +25,7 @@ func (b *Backend) List(ctx context.Context, prefix string) iter.Seq2[storage.Obj
 			return
 		}
 		if err != nil {
-			yield(storage.Object{}, fmt.Errorf("list %s: %w", prefix, err))
+			yield(storage.Object{}, fmt.Errorf("list %s: %w", filepath.Join(b.dir, prefix), err))
 			return
 		}
 		// Only the folder that holds all matches is walked.
@@ -38,7 +38,7 @@ func (b *Backend) List(ctx context.Context, prefix string) iter.Seq2[storage.Obj
 		}
 		l := lister{ctx: ctx, b: b, root: r, prefix: prefix, yield: yield}
 		if err := l.walk(top); err != nil {
-			yield(storage.Object{}, fmt.Errorf("list %s: %w", prefix, notDirIsMissing(kind(err))))
+			yield(storage.Object{}, fmt.Errorf("list %s: %w", filepath.Join(b.dir, prefix), notDirIsMissing(kind(err))))
 		}
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"ctrx/internal/errs"
 	"ctrx/storage"
 	"ctrx/storage/s3"
+	"ctrx/storage/web"
 )
 
 // Content is what DVC records of data behind a URL.
@@ -21,8 +22,9 @@ type Content struct {
 	ETag     string         // of an object of a bucket, without quotes
 	Checksum string         // of a web address: its ETag header, else Content-MD5, as sent
 	Digest   storage.Digest // of a folder of a bucket, made of names and ETags; on an SSH server, of the content
-	Size     int64          // bytes; of a folder all of it
+	Size     int64          // bytes; of a folder all of it; -1: a web server does not tell
 	NFiles   int            // of a folder
+	Page     *web.Page      // of a web address
 }
 
 // describeJobs is how many files are read at a time where nothing else tells
@@ -112,19 +114,21 @@ func describeFolder(ctx context.Context, b storage.Backend, key string, byTag bo
 	return c, nil
 }
 
+// describeWeb refuses an address of which a change could not be seen. DVC goes by
+// the size there, or by nothing.
 func (p Place) describeWeb(ctx context.Context, acc Access) (Content, error) {
 	client, u, err := p.web(acc)
 	if err != nil {
 		return Content{}, err
 	}
 	defer client.Close()
-	h, err := client.Head(ctx, u)
+	page, err := client.Describe(ctx, u)
 	if err != nil {
 		return Content{}, err
 	}
-	if h.Checksum == "" {
-		return Content{}, errs.Hint(errs.New(errs.Failed, "%s has no ETag or Content-MD5 header, so that a change cannot be seen", u.Redacted()),
-			"download the file in a stage of its own, with always_changed: true")
+	if page.Checksum == "" && page.Digest == "" && page.LastModified == "" {
+		return Content{}, errs.Hint(errs.New(errs.Failed, "the server sends none of the headers ETag, Content-MD5, Digest and Last-Modified, so that a change would not be seen"),
+			"to track it as it is now: ctrx get-url %s FILE, then ctrx add FILE; to follow it: download it in a stage with always_changed: true", u.Redacted())
 	}
-	return Content{Checksum: h.Checksum, Size: max(h.Size, 0)}, nil
+	return Content{Checksum: page.Checksum, Size: page.Size, Page: &page}, nil
 }

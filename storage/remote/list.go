@@ -16,17 +16,19 @@ import (
 type Listed struct {
 	Path  string // slash separated, relative to the place
 	IsDir bool
-	Size  int64 // bytes; of a folder what the system says
+	Size  int64 // bytes; of a folder what the system says; -1: a web server does not tell
+	Alone bool  // the place itself, which is a file; Path is its full path
 }
 
 // List lists what lies below the place; level limits how deep, 0 is no limit. A
-// file gives itself, by its full path. Web servers do not list.
+// file gives itself, by its full path, and so does a web address that is there: web
+// servers do not list, and what they show of a folder is a page like others.
 func (p Place) List(ctx context.Context, acc Access, recursive bool, level int) ([]Listed, error) {
 	if dir := p.Local(acc.Env); dir != "" {
 		return listLocal(ctx, dir, recursive, level)
 	}
 	if p.isWeb() {
-		return nil, errs.New(errs.Usage, "%s cannot be listed: only folders, buckets and SSH servers can", p.URL)
+		return p.listWeb(ctx, acc)
 	}
 	b, key, err := p.store(ctx, acc)
 	if err != nil {
@@ -38,7 +40,7 @@ func (p Place) List(ctx context.Context, acc Access, recursive bool, level int) 
 		switch {
 		case err == nil:
 			_, full, _ := strings.Cut(p.URL, "://")
-			return []Listed{{Path: full, Size: size}}, nil
+			return []Listed{{Path: full, Size: size, Alone: true}}, nil
 		case !errors.Is(err, fs.ErrNotExist):
 			return nil, err
 		}
@@ -68,13 +70,29 @@ func (p Place) List(ctx context.Context, acc Access, recursive bool, level int) 
 	return out, nil
 }
 
+func (p Place) listWeb(ctx context.Context, acc Access) ([]Listed, error) {
+	client, u, err := p.web(acc)
+	if err != nil {
+		return nil, err
+	}
+	defer client.Close()
+	page, err := client.Describe(ctx, u)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, errs.New(errs.NotFound, "The path '%s' does not exist", p.URL)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return []Listed{{Path: p.URL, Size: page.Size, Alone: true}}, nil
+}
+
 func listLocal(ctx context.Context, dir string, recursive bool, level int) ([]Listed, error) {
 	info, err := os.Stat(dir)
 	if err != nil {
 		return nil, errs.New(errs.NotFound, "The path '%s' does not exist", dir)
 	}
 	if !info.IsDir() {
-		return []Listed{{Path: filepath.ToSlash(dir), Size: info.Size()}}, nil
+		return []Listed{{Path: filepath.ToSlash(dir), Size: info.Size(), Alone: true}}, nil
 	}
 	if !recursive {
 		level = 1

@@ -241,7 +241,7 @@ func (b *Backend) ask(ctx context.Context, missing bool) error {
 func (b *Backend) List(ctx context.Context, prefix string) iter.Seq2[storage.Object, error] {
 	return func(yield func(storage.Object, error) bool) {
 		if err := b.list(ctx, prefix, yield); err != nil {
-			yield(storage.Object{}, fmt.Errorf("list %s: %w", prefix, err))
+			yield(storage.Object{}, fmt.Errorf("list %s: %w", strings.TrimSuffix(b.set.URL()+"/"+prefix, "/"), err))
 		}
 	}
 }

@@ -344,7 +344,7 @@ func (b *Backend) List(ctx context.Context, prefix string) iter.Seq2[storage.Obj
 		}
 		l := lister{b: b, prefix: prefix, yield: yield, take: func(info fs.FileInfo) bool { return !fsx.IsTemp(info.Name()) }}
 		if err := l.walk(ctx, top); err != nil {
-			yield(storage.Object{}, fmt.Errorf("list %s: %w", prefix, b.explain(err)))
+			yield(storage.Object{}, fmt.Errorf("list ssh://%s: %w", path.Join(b.set.Host, b.set.Path, prefix), b.explain(err)))
 		}
 	}
 }

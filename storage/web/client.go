@@ -168,9 +168,9 @@ func (c *Client) broken(ctx context.Context, u *url.URL, err error, idle bool) e
 	var cert *tls.CertificateVerificationError
 	switch {
 	case errors.As(err, &cert):
-		hint = "name the authority's certificate: ctrx remote modify " + c.set.Name + " ssl_verify FILE"
+		hint = "name the authority's certificate: " + c.set.option("ssl_verify", "FILE")
 	case idle:
-		hint = "ctrx remote modify " + c.set.Name + " read_timeout SECONDS, or repeat the command"
+		hint = c.set.option("read_timeout", "SECONDS") + ", or repeat the command"
 	}
 	out := errs.Hint(errs.New(errs.Unreachable, "%s: %w", plain(u), err), "%s", hint)
 	var dns *net.DNSError
@@ -202,7 +202,7 @@ func (c *Client) status(u *url.URL, resp *http.Response) error {
 	case code == http.StatusNotFound, code == http.StatusGone:
 		return fmt.Errorf("%s: %w", plain(u), fs.ErrNotExist)
 	case code == http.StatusUnauthorized, code == http.StatusForbidden, code == http.StatusProxyAuthRequired:
-		hint := "ctrx remote modify --local NAME user USER, and password"
+		hint := fmt.Sprintf("ctrx remote add NAME %s://%s, set its auth, user and password, and name the data remote://NAME/PATH", u.Scheme, u.Host)
 		if c.set.Name != "" {
 			hint = fmt.Sprintf("ctrx remote modify %[1]s auth basic (or digest, custom), then --local %[1]s user USER and password PASSWORD", c.set.Name)
 		}

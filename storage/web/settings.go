@@ -33,6 +33,14 @@ type Settings struct {
 	Ask func(ctx context.Context, prompt string) (string, error)
 }
 
+// option tells how to set an option.
+func (s Settings) option(key, value string) string {
+	if s.Name == "" {
+		return "--fs-config " + key + "=" + value
+	}
+	return "ctrx remote modify " + s.Name + " " + key + " " + value
+}
+
 // requestTime is the default of connect_timeout and read_timeout, as in DVC.
 const requestTime = 60 * time.Second
 

@@ -79,7 +79,7 @@ func Main(ctx context.Context, args []string, s Streams) int {
 	a := &app{Streams: s, args: args}
 	a.printer = newPrinter(s.Out, s.Err, a)
 	root := a.newRoot()
-	root.SetArgs(spreadTargets(args))
+	root.SetArgs(negativeValues(root, spreadTargets(args)))
 	err := root.ExecuteContext(ctx)
 	a.printer.close()
 	if err == nil {
@@ -160,6 +160,46 @@ func spreadTargets(args []string) []string {
 		out = append(out, arg)
 	}
 	return out
+}
+
+// negativeValues lets a number such as -1 be the value of an option of the config,
+// as in DVC: "config a.b -1 --local" becomes "config a.b --local -- -1".
+func negativeValues(root *cobra.Command, args []string) []string {
+	c, _, err := root.Find(args)
+	if err != nil || !slices.ContainsFunc(args, isNegative) || !slices.Contains([]string{"ctrx config", "ctrx remote modify"}, c.CommandPath()) {
+		return args
+	}
+	var flags, values []string
+	for i := 0; i < len(args); i++ {
+		arg := args[i]
+		switch {
+		case arg == "--":
+			values = append(values, args[i+1:]...)
+			i = len(args)
+		case isNegative(arg) || len(values) > 0 && !strings.HasPrefix(arg, "-"):
+			values = append(values, arg)
+		case takesNext(c, arg) && i+1 < len(args):
+			flags = append(flags, arg, args[i+1])
+			i++
+		default:
+			flags = append(flags, arg)
+		}
+	}
+	return append(append(flags, "--"), values...)
+}
+
+// isNegative tells the numbers that Python's argparse takes for arguments.
+func isNegative(arg string) bool {
+	whole, fraction, isFraction := strings.Cut(strings.TrimPrefix(arg, "-"), ".")
+	digits := func(s string) bool { return strings.Trim(s, "0123456789") == "" }
+	return strings.HasPrefix(arg, "-") && digits(whole+fraction) && (isFraction && fraction != "" || !isFraction && whole != "")
+}
+
+// takesNext tells whether the argument is a flag --NAME whose value is the next one.
+func takesNext(c *cobra.Command, arg string) bool {
+	name, isLong := strings.CutPrefix(arg, "--")
+	f := c.Flag(name)
+	return isLong && f != nil && f.NoOptDefVal == ""
 }
 
 // setUsageErrors makes wrong arguments of every command usage errors, and an

@@ -68,7 +68,7 @@ func (a *app) listURLCommand() *cobra.Command {
 	var recursive, tree, size bool
 	var level int
 	c := &cobra.Command{
-		Use: "list-url URL", Aliases: []string{"ls-url"}, Short: "List a folder, bucket or remote", Args: cobra.ExactArgs(1),
+		Use: "list-url URL", Aliases: []string{"ls-url"}, Short: "List a folder, bucket or remote; of a web server single addresses", Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			p, err := a.place(args[0], options)
 			if err != nil {
@@ -78,15 +78,15 @@ func (a *app) listURLCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if tree {
+				a.printTree(pipeline.TreeOf(args[0], found), size, false)
+				return nil
+			}
 			entries := make([]pipeline.ListEntry, len(found))
 			for i, l := range found {
 				entries[i] = pipeline.ListEntry{Path: l.Path, IsDir: l.IsDir, Size: l.Size}
 			}
-			if tree {
-				a.printTree(pipeline.TreeOf(args[0], entries), size, false)
-			} else {
-				a.printEntries(entries, size, false)
-			}
+			a.printEntries(entries, size, false)
 			return nil
 		},
 	}
