@@ -122,9 +122,9 @@ func (s *soak) run(ctx context.Context, program, dir string) (r report, err erro
 // trouble kills the server at even distances, and in the middle fills its disk
 // for half of a distance.
 func (s *soak) trouble(ctx context.Context, h *host, r *report) error {
-	reach := func(part, of int) error {
-		s.allowed.Store(int64(s.runs*part/of + 2*s.clients))
-		for s.logged.Load() < int64(s.runs*part/of) {
+	reach := func(runs int) error {
+		s.allowed.Store(int64(runs + 2*s.clients))
+		for s.logged.Load() < int64(runs) {
 			select {
 			case <-ctx.Done():
 				return ctx.Err()
@@ -139,7 +139,9 @@ func (s *soak) trouble(ctx context.Context, h *host, r *report) error {
 				return fmt.Errorf("fill the disk: %w", err)
 			}
 			before := s.spooled.Load()
-			if err := reach(2*i+1, 2*(s.kills+1)); err != nil {
+			// The clients may be ahead. Of what they finish now all but one each begins on the full disk.
+			half := max(s.runs/(2*(s.kills+1)), 2*s.clients)
+			if err := reach(int(s.logged.Load()) + half); err != nil {
 				return err
 			}
 			r.refused = s.spooled.Load() > before
@@ -147,7 +149,7 @@ func (s *soak) trouble(ctx context.Context, h *host, r *report) error {
 				return fmt.Errorf("free the disk: %w", err)
 			}
 		}
-		if err := reach(i+1, s.kills+1); err != nil {
+		if err := reach(s.runs * (i + 1) / (s.kills + 1)); err != nil {
 			return err
 		}
 		if err := h.kill(); err != nil {
