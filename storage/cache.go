@@ -419,25 +419,6 @@ func (c *Cache) ReadDir(ctx context.Context, d Digest) (DirObject, error) {
 	return ParseDirOf(data, d)
 }
 
-// ParseDirOf parses the bytes of a directory object after checking that they
-// are the ones that d names. An error has the kind DataCorrupt.
-func ParseDirOf(data []byte, d Digest) (DirObject, error) {
-	sum := make(chan Digest, 1)
-	if len(data) < asyncFrom {
-		sum <- digestBytes(data)
-	} else {
-		go func() { sum <- digestBytes(data) }()
-	}
-	dir, err := ParseDir(data)
-	if got := <-sum; string(got) != d.Hex() {
-		return nil, errs.New(errs.DataCorrupt, "directory object %s has the content of %s", d, got)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", d, err)
-	}
-	return dir, nil
-}
-
 // Open opens an object for reading. A missing one gives fs.ErrNotExist.
 func (c *Cache) Open(d Digest) (*os.File, error) {
 	name, err := c.name(d)

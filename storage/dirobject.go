@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io/fs"
 	"slices"
 	"strconv"
@@ -214,6 +215,25 @@ func ParseDir(data []byte) (DirObject, error) {
 		o.Sort()
 	}
 	return o, o.checkPaths()
+}
+
+// ParseDirOf parses the bytes of a directory object after checking that they
+// are the ones that d names. An error has the kind DataCorrupt.
+func ParseDirOf(data []byte, d Digest) (DirObject, error) {
+	sum := make(chan Digest, 1)
+	if len(data) < asyncFrom {
+		sum <- digestBytes(data)
+	} else {
+		go func() { sum <- digestBytes(data) }()
+	}
+	dir, err := ParseDir(data)
+	if got := <-sum; string(got) != d.Hex() {
+		return nil, errs.New(errs.DataCorrupt, "directory object %s has the content of %s", d, got)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", d, err)
+	}
+	return dir, nil
 }
 
 // textOf gives what will not change any more as text, without copying it.
